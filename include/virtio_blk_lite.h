@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The disk driver, shared by its files: virtio_blk_lite.c (disk and requests),
+ * _disk (its life), _mem (its memory), _config (what the device says of itself),
+ * _recover (when it misbehaves), _timeout (when it is late).
+ */
+#ifndef _VIRTIO_BLK_LITE_H
+#define _VIRTIO_BLK_LITE_H
+
+#include <linux/blk-mq.h>
+#include <linux/sizes.h>
+#include "virtio_lite.h"
+#include "virtio_ring_lite.h"
+
+#define VIRTBLK_MINORS		16
+/* Header and status around the data of a request. */
+#define VIRTBLK_EXTRA_DESC	2
+/* The same for what the driver says itself: its data follows in the table. */
+#define VIRTBLK_PAYLOAD_DESC	(VIRTBLK_EXTRA_DESC + 1)
+/* Descriptors that every tag has of its own. */
+#define VIRTBLK_SLOT_DESC	14
+/* Most data segments of a request; more than any I/O size makes use of. */
+#define VIRTBLK_MAX_SEGMENTS	1022
+/* Most bytes in large tables per queue; the bound on how many there are. */
+#define VIRTBLK_TABLES_BYTES	SZ_128K
+
+/**
+ * struct virtblk_slot - what a tag shares with the device
+ * @header: of the request; read by the device
+ * @status: written by the device, preset to VIRTIO_BLK_S_UNWRITTEN
+ * @table: descriptors of a request that fits; behind those in use, the ranges
+ *	   of a discard or the answer to a query
+ *
+ * A slot belongs to the device while its tag is in flight.
+ */
+struct virtblk_slot {
+	struct virtio_blk_header header;
+	u8 status;
+	u8 unused[15];
+	struct vring_desc table[VIRTBLK_SLOT_DESC];
+};
+
+/**
+ * struct virtblk_table - where a request's descriptors are
+ * @desc: for the driver
+ * @addr: for the device
+ * @mapped: with ACCESS_PLATFORM, the bus address of each data descriptor
+ */
+struct virtblk_table {
+	struct vring_desc *desc;
+	dma_addr_t addr;
+	dma_addr_t *mapped;
+};
+
+/* What becomes of a request that comes back. */
+enum virtblk_fate {
+	VIRTBLK_FINISH,		/* as its status says */
+	VIRTBLK_REPLAY,		/* the device was reset: send it again */
+	VIRTBLK_FAIL,		/* the device is dead */
+};
+
+/**
+ * struct virtblk_req - what the driver keeps with each request
+ * @status: read once from the slot when the request came back
+ * @fate: enum virtblk_fate
+ * @holds: one of the following is in use
+ * @table: large table, counted from 1; 0 is the slot's own
+ * @nmapped: data segments that are mapped (ACCESS_PLATFORM)
+ * @late: it did not come back in time
+ * @others: requests in flight on its queue when that was found
+ * @harvests: of its queue at that time
+ * @answer: where the answer to a query of our own goes
+ *
+ * Outside of the driver @fate, @holds, @table, @nmapped and @late are 0.
+ */
+struct virtblk_req {
+	u8 status;
+	u8 fate;
+	bool holds;
+	u8 table;
+	u16 nmapped;
+	bool late;
+	u32 others;
+	u32 harvests;
+	void *answer;
+};
+
+/**
+ * struct virtblk_counts - what went wrong, for people to see
+ * @resets: the device was reset and came back
+ * @protocol: it wrote what it must not
+ * @lost_interrupts: a request was found in the ring without one
+ * @lost_completions: a request never came back, younger ones did
+ * @slow: a request was late, and waited for
+ *
+ * Counted without a lock: in trouble, about right is right enough.
+ */
+struct virtblk_counts {
+	unsigned int resets;
+	unsigned int protocol;
+	unsigned int lost_interrupts;
+	unsigned int lost_completions;
+	unsigned int slow;
+};
+
+/**
+ * struct virtblk_vq - one virtqueue and the hardware queue that it is
+ * @vq: the ring
+ * @slots: one per tag
+ * @slots_dma: where the device finds them
+ * @max_desc_len: bytes that one descriptor may cover
+ * @slot_segments: segments of a request whose descriptors fit its slot; 0 if
+ *		   data has to be mapped (ACCESS_PLATFORM)
+ * @dead: nothing reaches the device any more: requests fail
+ * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag (ACCESS_PLATFORM), or NULL
+ * @tables: large tables, for requests of more segments
+ * @vblk: whose it is
+ * @hctx: the hardware queue of the block layer
+ * @mem: memory of @slots, then of @tables
+ * @nmem: entries of @mem
+ * @ntables: entries of @tables
+ * @lock: submission lock: serialises adding to @vq
+ * @waiting: @hctx was stopped until a table or ring slots come back
+ * @free_tables: bit i: tables[i] is free; atomic
+ */
+struct virtblk_vq {
+	struct virtqueue vq;
+
+	struct virtblk_slot *slots;
+	dma_addr_t slots_dma;
+	u32 max_desc_len;
+	u16 slot_segments;
+	bool dead;
+	dma_addr_t *mapped;
+	struct virtblk_table *tables;
+	struct virtblk *vblk;
+	struct blk_mq_hw_ctx *hctx;
+	struct virtio_mem *mem;
+	unsigned int nmem;
+	unsigned int ntables;
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	bool waiting;
+	unsigned long free_tables;
+};
+
+/**
+ * struct virtblk_limits - what the device can do, made sane
+ * @capacity: sectors
+ * @logical: block size, bytes
+ * @physical: block size, bytes
+ * @alignment: offset of the first physical block, bytes
+ * @io_min: bytes
+ * @io_opt: bytes
+ * @max_segments: data segments in a request
+ * @max_desc_len: bytes that one descriptor may cover
+ * @desc_per_segment: descriptors that a segment of a page may need
+ * @max_discard: sectors per discard request, 0 if it cannot
+ * @max_discard_segs: ranges per discard request
+ * @discard_align: sectors
+ * @max_zeroes: sectors per write-zeroes request, 0 if it cannot
+ * @num_queues: that the device has
+ * @read_only: the disk is
+ * @writeback: there is a cache that has to be flushed
+ */
+struct virtblk_limits {
+	u64 capacity;
+	u32 logical;
+	u32 physical;
+	u32 alignment;
+	u32 io_min;
+	u32 io_opt;
+	u32 max_segments;
+	u32 max_desc_len;
+	u32 desc_per_segment;
+	u32 max_discard;
+	u32 max_discard_segs;
+	u32 discard_align;
+	u32 max_zeroes;
+	u32 num_queues;
+	bool read_only;
+	bool writeback;
+};
+
+/* Life of a disk; see virtio_blk_recover_lite.c for how it moves. */
+enum virtblk_state {
+	VIRTBLK_LIVE,		/* requests go to the device */
+	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
+	VIRTBLK_DEAD,		/* every request fails */
+};
+
+/**
+ * struct virtblk - one disk
+ * @vdev: the device; NULL once it was removed while the disk is still open
+ * @vdev_mutex: held by whoever uses @vdev from outside of the request path
+ * @disk: the block layer's side
+ * @tag_set: tags of all queues
+ * @vqs: @nvqs of them
+ * @nvqs: queues
+ * @index: number behind the name of the disk
+ * @limits: of the device; writeback follows the cache mode in use
+ * @state: enum virtblk_state
+ * @removing: no more config changes
+ * @paused: between virtblk_pause() and virtblk_resume()
+ * @recover_work: repairs the device
+ * @config_work: acts on a config change
+ * @recover_last: jiffies of the last recovery
+ * @recover_count: recoveries in a row
+ * @counts: of trouble
+ */
+struct virtblk {
+	struct virtio_device *vdev;
+	struct mutex vdev_mutex; /* see above */
+	struct gendisk *disk;
+	struct blk_mq_tag_set tag_set;
+	struct virtblk_vq *vqs;
+	unsigned int nvqs;
+	int index;
+	struct virtblk_limits limits;
+	int state;
+	bool removing;
+	bool paused;
+	struct work_struct recover_work;
+	struct work_struct config_work;
+	unsigned long recover_last;
+	unsigned int recover_count;
+	struct virtblk_counts counts;
+};
+
+/* virtio_blk_lite.c */
+extern const struct blk_mq_ops virtblk_mq_ops;
+irqreturn_t virtblk_done(struct virtqueue *vq);
+void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
+int virtblk_get_id(struct virtblk *vblk, char *id);
+
+/**
+ * virtblk_release() - take back what a request borrowed, if anything
+ * @vvq: the queue
+ * @rq: a request that the device does not own
+ */
+static inline void virtblk_release(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	if (unlikely(vbr->holds))
+		__virtblk_release(vvq, rq);
+}
+
+/* virtio_blk_disk_lite.c */
+extern struct workqueue_struct *virtblk_wq;
+void virtblk_free_disk(struct gendisk *disk);
+
+/* virtio_blk_mem_lite.c */
+int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
+void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq);
+int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr);
+int virtblk_map(struct virtblk_vq *vvq, struct request *rq);
+dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq);
+void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq);
+
+/* virtio_blk_config_lite.c */
+int virtblk_accept(struct virtio_device *vdev, u64 *features);
+int virtblk_read_limits(struct virtio_device *vdev,
+			struct virtblk_limits *lim);
+void virtblk_set_capacity(struct virtblk *vblk);
+void virtblk_config_changed(struct virtio_device *vdev);
+void virtblk_config_work(struct work_struct *work);
+
+extern const struct block_device_operations virtblk_fops;
+extern const struct attribute_group *virtblk_attr_groups[];
+
+/* virtio_blk_recover_lite.c */
+void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count);
+bool virtblk_check_status(struct virtblk *vblk);
+void virtblk_recover_work(struct work_struct *work);
+int virtblk_revive(struct virtblk *vblk);
+void virtblk_kill(struct virtblk *vblk);
+void virtblk_pause(struct virtio_device *vdev);
+void virtblk_resume(struct virtio_device *vdev, int err);
+
+/* virtio_blk_timeout_lite.c */
+unsigned int virtblk_request_timeout(void);
+enum blk_eh_timer_return virtblk_timeout(struct request *rq);
+bool virtblk_gave_up(struct request *rq);
+
+#endif /* _VIRTIO_BLK_LITE_H */
