@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where the block layers of kernels differ: lists of requests, and how the
+ * limits of a disk are told.
+ */
+#ifndef _COMPAT_BLK_H
+#define _COMPAT_BLK_H
+
+#include <linux/blk-mq.h>
+#include "compat/compat.h"
+#include "virtio_blk_lite.h"
+
+/*
+ * A plug's list of requests. Without a type of its own it holds the youngest
+ * first, and the request has to be entered in the tags by the driver.
+ */
+#ifdef COMPAT_HAVE_RQ_LIST
+
+typedef struct rq_list compat_rq_list;
+
+static inline compat_rq_list compat_rq_list_take(compat_rq_list *from)
+{
+	compat_rq_list list = *from;
+
+	rq_list_init(from);
+	return list;
+}
+
+static inline struct request *compat_rq_list_pop(compat_rq_list *list)
+{
+	return rq_list_pop(list);
+}
+
+static inline void compat_rq_list_add_tail(compat_rq_list *list,
+					   struct request *rq)
+{
+	rq_list_add_tail(list, rq);
+}
+
+static inline void compat_rq_enter(struct request *rq)
+{
+}
+
+#else
+
+typedef struct request *compat_rq_list;
+
+static inline compat_rq_list compat_rq_list_take(compat_rq_list *from)
+{
+	compat_rq_list list = NULL;
+	struct request *rq;
+
+	while ((rq = rq_list_pop(from)))
+		rq_list_add(&list, rq);
+	return list;
+}
+
+static inline struct request *compat_rq_list_pop(compat_rq_list *list)
+{
+	return rq_list_pop(list);
+}
+
+static inline void compat_rq_list_add_tail(compat_rq_list *list,
+					   struct request *rq)
+{
+	/* The youngest first again, as the plug had them. */
+	rq_list_add(list, rq);
+}
+
+static inline void compat_rq_enter(struct request *rq)
+{
+	rq->mq_hctx->tags->rqs[rq->tag] = rq;
+}
+
+#endif
+
+/* The kernel's default cap of what goes into one request stays in force. */
+#define COMPAT_MAX_HW_SECTORS	(UINT_MAX >> SECTOR_SHIFT)
+
+#ifdef COMPAT_HAVE_QUEUE_LIMITS
+
+static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
+						const struct virtblk_limits *l,
+						void *queuedata)
+{
+	struct queue_limits lim = {
+		.features = l->writeback ? BLK_FEAT_WRITE_CACHE : 0,
+		.logical_block_size = l->logical,
+		.physical_block_size = l->physical,
+		.alignment_offset = l->alignment,
+		.io_min = l->io_min,
+		.io_opt = l->io_opt,
+		.max_hw_sectors = COMPAT_MAX_HW_SECTORS,
+		.max_segments = l->max_segments,
+		.max_segment_size = max_t(u32, l->max_desc_len, PAGE_SIZE),
+		.max_hw_discard_sectors = l->max_discard,
+		.max_discard_segments = l->max_discard_segs,
+		.discard_granularity = l->discard_align << SECTOR_SHIFT,
+		.max_write_zeroes_sectors = l->max_zeroes,
+	};
+
+	return blk_mq_alloc_disk(set, &lim, queuedata);
+}
+
+static inline int compat_set_writeback(struct gendisk *disk, bool on)
+{
+	struct queue_limits lim = queue_limits_start_update(disk->queue);
+#ifndef COMPAT_HAVE_LIMITS_FROZEN
+	unsigned int memflags;
+	int err;
+#endif
+
+	if (on)
+		lim.features |= BLK_FEAT_WRITE_CACHE;
+	else
+		lim.features &= ~BLK_FEAT_WRITE_CACHE;
+#ifdef COMPAT_HAVE_LIMITS_FROZEN
+	return queue_limits_commit_update_frozen(disk->queue, &lim);
+#else
+	memflags = compat_freeze_queue(disk->queue);
+	err = queue_limits_commit_update(disk->queue, &lim);
+	compat_unfreeze_queue(disk->queue, memflags);
+	return err;
+#endif
+}
+
+#else
+
+static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
+						const struct virtblk_limits *l,
+						void *queuedata)
+{
+	struct gendisk *disk = blk_mq_alloc_disk(set, queuedata);
+	struct request_queue *q;
+
+	if (IS_ERR(disk))
+		return disk;
+	q = disk->queue;
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+	blk_queue_write_cache(q, l->writeback, false);
+	blk_queue_logical_block_size(q, l->logical);
+	blk_queue_physical_block_size(q, l->physical);
+	blk_queue_alignment_offset(q, l->alignment);
+	if (l->io_min)
+		blk_queue_io_min(q, l->io_min);
+	if (l->io_opt)
+		blk_queue_io_opt(q, l->io_opt);
+	blk_queue_max_hw_sectors(q, COMPAT_MAX_HW_SECTORS);
+	blk_queue_max_segments(q, l->max_segments);
+	blk_queue_max_segment_size(q, max_t(u32, l->max_desc_len, PAGE_SIZE));
+	blk_queue_max_discard_sectors(q, l->max_discard);
+	if (l->max_discard) {
+		blk_queue_max_discard_segments(q, l->max_discard_segs);
+		q->limits.discard_granularity =
+			max(l->discard_align << SECTOR_SHIFT, l->physical);
+	}
+	blk_queue_max_write_zeroes_sectors(q, l->max_zeroes);
+	return disk;
+}
+
+static inline int compat_set_writeback(struct gendisk *disk, bool on)
+{
+	blk_queue_write_cache(disk->queue, on, false);
+	return 0;
+}
+
+#endif
+
+/* Older kernels ask a block device for its geometry, newer ones a disk. */
+#ifdef COMPAT_HAVE_GETGEO_DISK
+typedef struct gendisk compat_getgeo_arg;
+#define compat_getgeo_disk(d) (d)
+#else
+typedef struct block_device compat_getgeo_arg;
+#define compat_getgeo_disk(b) ((b)->bd_disk)
+#endif
+
+#endif /* _COMPAT_BLK_H */

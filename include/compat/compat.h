@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where kernels differ. found.h is written by include/compat/probe, which
+ * tries each interface; the rest of the tree uses the names below and knows
+ * nothing of versions.
+ */
+#ifndef _COMPAT_H
+#define _COMPAT_H
+
+#include <linux/blk-mq.h>
+#include <linux/device.h>
+#include <linux/pci.h>
+#include "compat/found.h"
+
+#ifndef PCI_IRQ_INTX
+#define PCI_IRQ_INTX PCI_IRQ_LEGACY
+#endif
+
+/* Types of the arguments of struct bus_type's ->match and ->uevent. */
+#ifdef COMPAT_HAVE_MATCH_CONST
+#define compat_const_driver const struct device_driver
+#else
+#define compat_const_driver struct device_driver
+#endif
+
+#ifdef COMPAT_HAVE_UEVENT_CONST
+#define compat_const_device const struct device
+#else
+#define compat_const_device struct device
+#endif
+
+/* Once merging is what every queue does, there is no flag for it. */
+#ifdef COMPAT_HAVE_MERGE_FLAG
+#define COMPAT_MQ_F_SHOULD_MERGE BLK_MQ_F_SHOULD_MERGE
+#else
+#define COMPAT_MQ_F_SHOULD_MERGE 0
+#endif
+
+static inline unsigned int compat_freeze_queue(struct request_queue *q)
+{
+#ifdef COMPAT_HAVE_FREEZE_MEMFLAGS
+	return blk_mq_freeze_queue(q);
+#else
+	blk_mq_freeze_queue(q);
+	return 0;
+#endif
+}
+
+static inline void compat_unfreeze_queue(struct request_queue *q,
+					 unsigned int memflags)
+{
+#ifdef COMPAT_HAVE_FREEZE_MEMFLAGS
+	blk_mq_unfreeze_queue(q, memflags);
+#else
+	blk_mq_unfreeze_queue(q);
+#endif
+}
+
+#endif /* _COMPAT_H */
