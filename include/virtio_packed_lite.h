@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The packed ring (section 2.8): one area instead of three. Driver and device
+ * take turns in the same descriptors, and two bits in each say whose turn it
+ * is, as seen on the current lap around the ring.
+ *
+ *	available	AVAIL == lap, USED != lap	the device's
+ *	used		AVAIL == lap, USED == lap	the driver's again
+ *
+ * Included by virtio_ring_lite.h only: its users see no difference.
+ */
+#ifndef _VIRTIO_PACKED_LITE_H
+#define _VIRTIO_PACKED_LITE_H
+
+int vring_packed_init(struct virtqueue *vq, int node);
+void vring_packed_reset(struct virtqueue *vq);
+size_t vring_packed_size(unsigned int num);
+
+bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n);
+void virtqueue_packed_add_chain(struct virtqueue *vq,
+				const struct vring_desc *table, unsigned int n,
+				u16 id);
+bool virtqueue_packed_kick_prepare(struct virtqueue *vq);
+
+void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id);
+
+static inline struct vring_packed_desc *vring_packed(const struct virtqueue *vq)
+{
+	return (struct vring_packed_desc *)vq->desc;
+}
+
+/* A lap ends: the bits that say whose turn it is change their meaning. */
+#define VRING_PACKED_NEXT_LAP \
+	((u32)VRING_PACKED_DESC_F_BOTH << VRING_PACKED_FLAGS_SHIFT)
+
+static __always_inline void vring_packed_step(const struct virtqueue *vq,
+					      struct vring_packed_pos *pos)
+{
+	pos->slot++;
+	if (unlikely(!--pos->left)) {
+		pos->slot = 0;
+		pos->left = vq->num;
+		pos->lap ^= VRING_PACKED_NEXT_LAP;
+	}
+}
+
+/* Id and flags in one store, which makes the descriptor the device's. */
+static __always_inline void vring_packed_hand_over(struct vring_packed_desc *desc,
+						   u16 id, u16 flags, u32 lap)
+{
+	__le32 *id_flags = (__le32 *)&desc->id;
+
+	WRITE_ONCE(*id_flags, cpu_to_le32((lap | id) |
+					  (u32)flags << VRING_PACKED_FLAGS_SHIFT));
+}
+
+/*
+ * virtqueue_add() with INDIRECT_DESC. The flags come last: they hand the
+ * descriptor over (PACK-FLAGS-01).
+ */
+static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
+						 u64 table_addr,
+						 unsigned int n, u16 id)
+{
+	struct vring_packed_desc *desc = &vring_packed(vq)[vq->avail_pos.slot];
+
+	desc->addr = cpu_to_le64(table_addr);
+	desc->len = cpu_to_le32(n * sizeof(*desc));
+	vring_wmb(vq);
+	vring_packed_hand_over(desc, id, VRING_DESC_F_INDIRECT, vq->avail_pos.lap);
+	vq->added++;
+	vring_packed_step(vq, &vq->avail_pos);
+}
+
+/* Id and flags of the next descriptor, in one load. */
+static __always_inline u32 vring_packed_look(const struct virtqueue *vq)
+{
+	const __le32 *id_flags =
+		(const __le32 *)&vring_packed(vq)[vq->used_pos.slot].id;
+
+	return le32_to_cpu(READ_ONCE(*id_flags));
+}
+
+/* Whether that is one which the device has given back. */
+static __always_inline bool vring_packed_is_used(const struct virtqueue *vq,
+						 u32 id_flags)
+{
+	return (id_flags & VRING_PACKED_NEXT_LAP) == vq->used_pos.lap;
+}
+
+/* virtqueue_get_buf(): one descriptor stands for the whole buffer. */
+static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq)
+{
+	u32 id_flags = vring_packed_look(vq);
+	u16 id = id_flags;
+	void *token;
+
+	if (!vring_packed_is_used(vq, id_flags))
+		return NULL;
+	vring_rmb(vq);
+	if (unlikely(id >= vq->num))
+		return virtqueue_break(vq, "used id", id);
+	token = vq->token[id];
+	if (unlikely(!token))
+		return virtqueue_break(vq, "used id, which is not in flight", id);
+
+	vq->token[id] = NULL;
+	if (likely(vq->indirect))
+		vring_packed_step(vq, &vq->used_pos);
+	else
+		virtqueue_packed_return_chain(vq, id);
+	return token;
+}
+
+#endif /* _VIRTIO_PACKED_LITE_H */

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The split ring: section 2.7 of virtio 1.4.
+ *
+ * Three areas in memory that driver and device share:
+ *
+ *	desc[num]	what to read or write: address, length, flags
+ *	avail		heads that the driver makes available, in order
+ *	used		heads that the device has done with, in any order
+ *
+ * A request with INDIRECT_DESC, tag 5:
+ *
+ *	avail.ring[avail_idx % num] = 5
+ *	desc[5] = { table, 16 * n, INDIRECT }
+ *	            table[0] header, table[1..] data, table[n-1] status
+ *
+ * The device can write all of it when the host is hostile, and used always.
+ * So nothing is read back from desc or avail, and every id and index in used
+ * is read once and checked against token[], which the device cannot reach.
+ *
+ * This file knows neither PCI nor the block layer: it is compiled in user
+ * space too, for selftests/unit.
+ */
+#include <linux/kernel.h>
+#include <linux/slab.h>
+#include "virtio_ring_lite.h"
+#include "trace/virtio_lite_trace.h"
+
+/* Ends a chain in virtqueue.link; no slot has this number. */
+#define VRING_LINK_END	0xffff
+
+static size_t vring_avail_end(unsigned int num)
+{
+	/* descriptors; flags, idx, ring[num], used_event (section 2.7.6) */
+	return num * sizeof(struct vring_desc) + (3 + num) * sizeof(virtio16_t);
+}
+
+/**
+ * vring_size() - bytes that a ring takes
+ * @num: descriptors
+ * @align: where the used ring may start: 4096 for a legacy device
+ *	   (LEG-VQ-03), at least 4 for others
+ * @packed: of the packed format
+ */
+size_t vring_size(unsigned int num, unsigned int align, bool packed)
+{
+	if (packed)
+		return vring_packed_size(num);
+	return ALIGN(vring_avail_end(num), align) + 3 * sizeof(virtio16_t) +
+	       num * sizeof(struct vring_used_elem);
+}
+
+static int vring_split_init(struct virtqueue *vq, unsigned int align, int node)
+{
+	void *mem = vq->desc;
+
+	vq->avail = mem + vq->num * sizeof(struct vring_desc);
+	vq->used = mem + ALIGN(vring_avail_end(vq->num), align);
+	vq->used_event = &vq->avail->ring[vq->num];
+	vq->avail_event = (virtio16_t *)&vq->used->ring[vq->num];
+	if (!vq->indirect) {
+		vq->link = kcalloc_node(2 * vq->num, sizeof(*vq->link),
+					GFP_KERNEL, node);
+		if (!vq->link)
+			return -ENOMEM;
+		vq->returned = vq->link + vq->num;
+	}
+	return 0;
+}
+
+/**
+ * vring_init() - lay a ring out in memory and get it ready for a device
+ * @vq: packed, indirect, event_idx, swap and strong are set already
+ * @num: descriptors; of a split ring a power of 2
+ * @mem: at least vring_size() bytes, aligned to @align, reachable by the device
+ * @align: as for vring_size()
+ * @node: NUMA node for what only the driver uses
+ *
+ * Context: may sleep. Return: 0 or -ENOMEM.
+ */
+int vring_init(struct virtqueue *vq, unsigned int num, void *mem,
+	       unsigned int align, int node)
+{
+	int err;
+
+	vq->num = num;
+	vq->mask = num - 1;
+	vq->desc = mem;
+	vq->token = kcalloc_node(num, sizeof(*vq->token), GFP_KERNEL, node);
+	if (!vq->token)
+		return -ENOMEM;
+	err = vq->packed ? vring_packed_init(vq, node) :
+			   vring_split_init(vq, align, node);
+	if (err) {
+		vring_free(vq);
+		return err;
+	}
+	vring_reset(vq);
+	return 0;
+}
+
+static void vring_split_reset(struct virtqueue *vq)
+{
+	unsigned int i;
+
+	memset(vq->desc, 0, vring_avail_end(vq->num));
+	memset(vq->used, 0, 3 * sizeof(virtio16_t) +
+	       vq->num * sizeof(struct vring_used_elem));
+	vq->kicked_idx = 0;
+	vq->used_end = 0;
+	vq->returned_cons = 0;
+	vq->returned_prod = 0;
+	vq->free_head = 0;
+	vq->num_free = vq->num;
+	for (i = 0; i < vq->num; i++) {
+		if (vq->indirect)
+			vq->desc[i].flags = vring16(vq, VRING_DESC_F_INDIRECT);
+		else
+			vq->link[i] = i + 1 < vq->num ? i + 1 : VRING_LINK_END;
+	}
+}
+
+/**
+ * vring_reset() - forget everything in flight and start anew
+ * @vq: the device was reset, or does not know the ring yet
+ *
+ * Indices and the shared memory start from zero (SPLIT-ANOTIF-01).
+ */
+void vring_reset(struct virtqueue *vq)
+{
+	memset(vq->token, 0, vq->num * sizeof(*vq->token));
+	vq->avail_idx = 0;
+	vq->used_idx = 0;
+	vq->broken = false;
+	if (vq->packed)
+		vring_packed_reset(vq);
+	else
+		vring_split_reset(vq);
+}
+
+/**
+ * vring_free() - undo vring_init(); the shared memory is the caller's
+ * @vq: a queue that the device no longer knows
+ */
+void vring_free(struct virtqueue *vq)
+{
+	kfree(vq->token);
+	kfree(vq->link);
+	vq->token = NULL;
+	vq->link = NULL;
+	vq->returned = NULL;
+}
+
+/* Put the slots of finished buffers back on the free list. */
+static void vring_take_back(struct virtqueue *vq)
+{
+	/* Pairs with virtqueue_return_chain(). */
+	u16 end = smp_load_acquire(&vq->returned_prod);
+
+	while (vq->returned_cons != end) {
+		u16 head = vq->returned[vq->returned_cons++ & vq->mask];
+		u16 tail = head;
+
+		vq->num_free++;
+		while (vq->link[tail] != VRING_LINK_END) {
+			tail = vq->link[tail];
+			vq->num_free++;
+		}
+		vq->link[tail] = vq->free_head;
+		vq->free_head = head;
+	}
+}
+
+/**
+ * virtqueue_has_free_slots() - virtqueue_has_room() without INDIRECT_DESC
+ * @vq: the queue; the caller holds its submission lock
+ * @n: how many are needed
+ */
+bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n)
+{
+	if (vq->num_free < n)
+		vring_take_back(vq);
+	return vq->num_free >= n;
+}
+
+/**
+ * virtqueue_copy_chain() - virtqueue_add() without INDIRECT_DESC
+ * @vq: the queue; the caller holds its submission lock
+ * @table: what to copy to free slots of the ring
+ * @n: length of @table; virtqueue_has_room() was asked
+ *
+ * Return: the first of the slots.
+ */
+u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
+			 unsigned int n)
+{
+	u16 head = vq->free_head, slot = head;
+	unsigned int i;
+
+	for (i = 0; i < n - 1; i++) {
+		vq->desc[slot] = table[i];
+		vq->desc[slot].next = vring16(vq, vq->link[slot]);
+		slot = vq->link[slot];
+	}
+	vq->desc[slot] = table[i];
+
+	vq->free_head = vq->link[slot];
+	vq->link[slot] = VRING_LINK_END;
+	vq->num_free -= n;
+	return head;
+}
+
+/**
+ * virtqueue_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
+ * @vq: the queue; the caller owns its interrupt
+ * @head: of a chain that the device has done with
+ *
+ * Its slots stay linked; whoever adds takes them back.
+ */
+void virtqueue_return_chain(struct virtqueue *vq, u16 head)
+{
+	vq->returned[vq->returned_prod & vq->mask] = head;
+	/* Pairs with vring_take_back(). */
+	smp_store_release(&vq->returned_prod, vq->returned_prod + 1);
+}
+
+/**
+ * virtqueue_trace_add() - the tracepoint of virtqueue_add(), when it is on
+ * @vq: the queue
+ * @head: of the buffer
+ * @n: its descriptors
+ */
+void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
+{
+	trace_virtqueue_add(vq, head, n);
+}
+
+/**
+ * virtqueue_publish() - let the device see what was added, without a kick
+ * @vq: the queue; the caller holds its submission lock
+ */
+void virtqueue_publish(struct virtqueue *vq)
+{
+	if (vq->packed)
+		return;	/* adding did */
+	/* The descriptors have to be there before the index (SPLIT-IDX-01). */
+	vring_wmb(vq);
+	WRITE_ONCE(vq->avail->idx, vring16(vq, vq->avail_idx));
+}
+
+static bool vring_split_wants_kick(const struct virtqueue *vq, u16 new, u16 old)
+{
+	u16 event;
+
+	if (!vq->event_idx)
+		return !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
+			 VRING_USED_F_NO_NOTIFY);
+	/* Section 2.7.10: was @event passed on the way to @new? */
+	event = vring16_cpu(vq, READ_ONCE(*vq->avail_event));
+	return (u16)(new - event - 1) < (u16)(new - old);
+}
+
+/**
+ * virtqueue_split_kick_prepare() - virtqueue_kick_prepare() of a split ring
+ * @vq: the queue; the caller holds its submission lock
+ */
+bool virtqueue_split_kick_prepare(struct virtqueue *vq)
+{
+	bool kick;
+
+	virtqueue_publish(vq);
+	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
+	vring_mb(vq);
+	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
+	vq->kicked_idx = vq->avail_idx;
+	trace_virtqueue_kick(vq, vq->avail_idx, kick);
+	return kick;
+}
+
+/**
+ * virtqueue_notify() - tell the device that buffers are available
+ * @vq: the queue; virtqueue_kick_prepare() said that a kick is wanted
+ *
+ * Section 4.1.5.2: 16 bits, the queue's index. Context: any, no lock needed.
+ */
+void virtqueue_notify(const struct virtqueue *vq)
+{
+	trace_virtqueue_notify(vq, vq->index, 0);
+	/* One store, without iowrite16()'s look at where it goes. */
+	if (unlikely(vq->notify_pio))
+		iowrite16(vq->index, vq->notify);
+	else
+		writew(vq->index, vq->notify);
+}
+
+/**
+ * virtqueue_break() - the device broke the protocol
+ * @vq: the queue
+ * @what: it wrote
+ * @value: that it wrote
+ *
+ * Said once; the owner of the queue decides what becomes of it. Return: NULL,
+ * which is what virtqueue_get_buf() returns from now on.
+ */
+void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
+{
+	if (!vq->broken)
+		pr_err("virtio%u: queue %u: device wrote a bad %s: %u\n",
+		       vq->device, vq->index, what, value);
+	vq->broken = true;
+	/* No descriptor looks used, or more than the ring holds are. */
+	if (vq->packed)
+		vq->used_pos.lap = VRING_DESC_F_INDIRECT;
+	else
+		vq->used_end = vq->used_idx - 1;
+	return NULL;
+}
+
+/**
+ * virtqueue_more_used() - look once at how far the device has come
+ * @vq: the queue; the caller owns its interrupt
+ *
+ * Return: true if virtqueue_get_buf() has something to say, good or bad.
+ */
+bool virtqueue_more_used(struct virtqueue *vq)
+{
+	u16 end = vring16_cpu(vq, READ_ONCE(vq->used->idx));
+
+	if (end == vq->used_idx)
+		return false;
+	/* The elements were written before the index (section 2.7.14). */
+	vring_rmb(vq);
+	vq->used_end = end;
+	return true;
+}
+
+/**
+ * virtqueue_suppress() - virtqueue_disable_cb() without EVENT_IDX
+ * @vq: the queue; the caller owns its interrupt
+ */
+void virtqueue_suppress(struct virtqueue *vq)
+{
+	if (vq->packed)
+		WRITE_ONCE(vq->driver_event->flags,
+			   cpu_to_le16(VRING_PACKED_EVENT_DISABLE));
+	else
+		WRITE_ONCE(vq->avail->flags,
+			   vring16(vq, VRING_AVAIL_F_NO_INTERRUPT));
+}
+
+/**
+ * virtqueue_unsuppress() - undo virtqueue_suppress()
+ * @vq: the queue; the caller owns its interrupt
+ */
+void virtqueue_unsuppress(struct virtqueue *vq)
+{
+	if (vq->packed)
+		WRITE_ONCE(vq->driver_event->flags,
+			   cpu_to_le16(VRING_PACKED_EVENT_ENABLE));
+	else
+		WRITE_ONCE(vq->avail->flags, vring16(vq, 0));
+}
