@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The PCI driver: from a function on the PCI bus to a device on ours.
+ *
+ * To try it, in a guest started with
+ *	qemu-system-x86_64 ... -blockdev file,filename=disk.img,node-name=d0
+ *		-device virtio-blk-pci,drive=d0
+ * "lspci -nn" shows 1af4:1001 (transitional) or 1af4:1042 (modern only).
+ *
+ * This file: probe, remove, power, and the queues of a device. What the two
+ * register layouts do differently is in virtio_pci_modern_lite.c and
+ * virtio_pci_legacy_lite.c; interrupts are in virtio_pci_irq_lite.c.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "compat/compat.h"
+#include "virtio_pci_lite.h"
+#include "trace/virtio_lite_trace.h"
+
+static bool force_legacy;
+module_param(force_legacy, bool, 0444);
+MODULE_PARM_DESC(force_legacy,
+		 "Drive transitional devices through their legacy registers (default: no)");
+
+/*
+ * Queues
+ */
+
+static int vp_node_of(struct vp_device *vp, unsigned int queue)
+{
+	const struct cpumask *mask = vp_queue_affinity(&vp->vdev, queue);
+
+	/* Rings live near the CPUs that use them. */
+	if (mask && !cpumask_empty(mask))
+		return cpu_to_node(cpumask_first(mask));
+	return dev_to_node(&vp->pdev->dev);
+}
+
+/* How large a ring will be: what the device has, or less if less is wanted. */
+static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
+{
+	unsigned int size = vp->regs->queue_size(vp);
+
+	if (!size) {
+		dev_err(&vp->pdev->dev, "device has no queue %u\n", vq->index);
+		return -ENOENT;
+	}
+	if (!vp->regs->fixed_size && vq->num)
+		size = min_t(unsigned int, size, vq->num);
+	size = min_t(unsigned int, size, VRING_MAX_SIZE);
+	if (!vq->packed && !is_power_of_2(size)) {
+		if (vp->regs->fixed_size) {
+			dev_err(&vp->pdev->dev,
+				"queue %u: size %u is not a power of 2\n",
+				vq->index, size);
+			return -EINVAL;
+		}
+		size = rounddown_pow_of_two(size);
+	}
+	/* Header, data and status need 3. */
+	if (size < 4) {
+		dev_err(&vp->pdev->dev,
+			"queue %u: %u descriptors are too few, 4 are needed\n",
+			vq->index, size);
+		return -EINVAL;
+	}
+	return size;
+}
+
+/* Large rings of a modern device can be given up for smaller ones. */
+static int vp_alloc_ring(struct vp_device *vp, struct vp_queue *q,
+			 unsigned int *size, int node)
+{
+	for (;;) {
+		if (!virtio_mem_alloc(&vp->vdev, &q->mem,
+				      vring_size(*size, vp->regs->ring_align,
+						 q->vq->packed), node))
+			return 0;
+		if (vp->regs->fixed_size || *size <= 4)
+			break;
+		*size /= 2;
+	}
+	dev_err(&vp->pdev->dev, "queue %u: no memory for its ring\n",
+		q->vq->index);
+	return -ENOMEM;
+}
+
+static int vp_setup_queue(struct vp_device *vp, unsigned int i)
+{
+	struct virtio_device *vdev = &vp->vdev;
+	struct vp_queue *q = &vp->queues[i];
+	struct virtqueue *vq = q->vq;
+	int node = vp_node_of(vp, i);
+	unsigned int size;
+	int ret;
+
+	vq->index = i;
+	vq->device = vdev->index;
+	vq->packed = virtio_has_feature(vdev, VIRTIO_F_RING_PACKED);
+	vq->indirect = virtio_has_feature(vdev, VIRTIO_F_INDIRECT_DESC);
+	vq->event_idx = virtio_has_feature(vdev, VIRTIO_F_EVENT_IDX);
+	vq->strong = virtio_has_feature(vdev, VIRTIO_F_ORDER_PLATFORM);
+	vq->swap = !vdev->legacy;
+
+	vp->regs->select(vp, i);
+	ret = vp_choose_size(vp, vq);
+	if (ret < 0)
+		return ret;
+	size = ret;
+	ret = vp->regs->notify(vp, vq);
+	if (ret)
+		return ret;
+	ret = vp_alloc_ring(vp, q, &size, node);
+	if (ret)
+		return ret;
+	return vring_init(vq, size, q->mem.addr, vp->regs->ring_align, node);
+}
+
+static int vp_enable_queues(struct vp_device *vp)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < vp->nvqs; i++) {
+		struct vp_queue *q = &vp->queues[i];
+
+		vp->regs->select(vp, i);
+		err = vp->regs->enable_queue(vp, q->vq, &q->mem);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/**
+ * vp_del_vqs() - undo vp_find_vqs()
+ * @vdev: the device, which was reset
+ */
+void vp_del_vqs(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int i;
+
+	vp_free_irqs(vp);
+	for (i = 0; i < vp->nvqs; i++) {
+		vring_free(vp->queues[i].vq);
+		virtio_mem_free(vdev, &vp->queues[i].mem);
+	}
+	kfree(vp->queues);
+	vp->queues = NULL;
+	vp->nvqs = 0;
+}
+
+/**
+ * vp_find_vqs() - interrupts and rings for a driver's queues
+ * @vdev: the device, between FEATURES_OK and DRIVER_OK
+ * @nvqs: how many
+ * @vqs: the queues; see struct virtio_transport
+ *
+ * Section 4.1.5.1.3. Return: 0 or an error, with a message and undone.
+ */
+int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
+		struct virtqueue *vqs[])
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int i;
+	int err;
+
+	vp->queues = kcalloc(nvqs, sizeof(*vp->queues), GFP_KERNEL);
+	if (!vp->queues)
+		return -ENOMEM;
+	vp->nvqs = nvqs;
+	for (i = 0; i < nvqs; i++)
+		vp->queues[i].vq = vqs[i];
+
+	err = vp_alloc_irqs(vp, nvqs);
+	for (i = 0; !err && i < nvqs; i++)
+		err = vp_setup_queue(vp, i);
+	if (!err)
+		err = vp_request_irqs(vp);
+	if (!err)
+		err = vp_enable_queues(vp);
+	if (!err)
+		return 0;
+
+	/* Some queues may be the device's by now. */
+	virtio_reset_device(vdev);
+	vp_del_vqs(vdev);
+	return err;
+}
+
+/**
+ * vp_start_vqs() - hand the same queues to a device that was reset
+ * @vdev: the device, between FEATURES_OK and DRIVER_OK
+ *
+ * Nothing is allocated. Return: 0; -ENODEV if the device is not as it was.
+ */
+int vp_start_vqs(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int i;
+
+	/* Somebody may have switched it off; or vp_cut_off() did. */
+	pci_set_master(vp->pdev);
+	if (vp_map_vectors(vp))
+		return -ENODEV;
+	for (i = 0; i < vp->nvqs; i++) {
+		struct virtqueue *vq = vp->queues[i].vq;
+
+		vp->regs->select(vp, i);
+		if (vp->regs->queue_size(vp) < vq->num ||
+		    (vp->regs->fixed_size &&
+		     vp->regs->queue_size(vp) != vq->num) ||
+		    vp->regs->notify(vp, vq))
+			return -ENODEV;
+		vring_reset(vq);
+	}
+	return vp_enable_queues(vp);
+}
+
+/**
+ * vp_cut_off() - the device can no longer reach memory or raise an MSI-X
+ * @vdev: a device that does not reset
+ */
+void vp_cut_off(struct virtio_device *vdev)
+{
+	pci_clear_master(to_vp(vdev)->pdev);
+}
+
+/*
+ * The PCI function
+ */
+
+static void vp_release_dev(struct device *d)
+{
+	kfree(to_vp(dev_to_virtio(d)));
+}
+
+/* Section 4.1.2.1 and 4.1.4.8: modern where it can be, else legacy. */
+static int vp_map(struct vp_device *vp)
+{
+	int err;
+
+	if (force_legacy) {
+		err = vp_legacy_map(vp);
+		if (err != -ENODEV)
+			return err;
+		pci_notice(vp->pdev, "no legacy registers to force: trying the modern ones\n");
+		return vp_modern_map(vp);
+	}
+	err = vp_modern_map(vp);
+	if (err == -ENODEV)
+		err = vp_legacy_map(vp);
+	return err;
+}
+
+static int vp_set_dma_mask(struct vp_device *vp)
+{
+	struct device *dev = &vp->pdev->dev;
+	int err;
+
+	err = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
+	if (err)
+		err = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(32));
+	if (err)
+		dev_err(dev, "no usable DMA mask\n");
+	else
+		dma_set_max_seg_size(dev, UINT_MAX);
+	return err;
+}
+
+static int virtio_pci_probe(struct pci_dev *pdev,
+			    const struct pci_device_id *id)
+{
+	struct vp_device *vp;
+	int err;
+
+	vp = kzalloc(sizeof(*vp), GFP_KERNEL);
+	if (!vp)
+		return -ENOMEM;
+	vp->pdev = pdev;
+	vp->vdev.dev.parent = &pdev->dev;
+	vp->vdev.dev.release = vp_release_dev;
+	vp->vdev.device = VIRTIO_ID_BLOCK;
+	vp->vdev.vendor = pdev->subsystem_vendor;
+	pci_set_drvdata(pdev, vp);
+
+	err = pci_enable_device(pdev);
+	if (err)
+		goto err_enable;
+	err = vp_set_dma_mask(vp);
+	if (err)
+		goto err_map;
+	err = vp_map(vp);
+	if (err) {
+		if (err == -ENODEV)
+			pci_err(pdev, "neither modern capabilities with VERSION_1 nor a legacy BAR0\n");
+		goto err_map;
+	}
+	vp->vdev.transport = &vp->regs->transport;
+	trace_virtio_pci_probe(pdev, vp->vdev.legacy);
+
+	pci_set_master(pdev);
+	err = register_virtio_device(&vp->vdev);
+	if (err)
+		goto err_register;
+	return 0;
+
+err_register:
+	pci_clear_master(pdev);
+	vp->regs->unmap(vp);
+	pci_disable_device(pdev);
+	put_device(&vp->vdev.dev);
+	return err;
+err_map:
+	pci_disable_device(pdev);
+err_enable:
+	kfree(vp);
+	return err;
+}
+
+static void virtio_pci_remove(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	unregister_virtio_device(&vp->vdev);
+	pci_clear_master(pdev);
+	vp->regs->unmap(vp);
+	pci_disable_device(pdev);
+	put_device(&vp->vdev.dev);
+}
+
+static int virtio_pci_freeze(struct device *dev)
+{
+	struct vp_device *vp = dev_get_drvdata(dev);
+	int err;
+
+	err = virtio_device_freeze(&vp->vdev);
+	if (err)
+		return err;
+	/*
+	 * A vector that is bound to a CPU goes down with it, and older kernels
+	 * stumble over its handler when both come back.
+	 */
+	vp_release_irqs(vp);
+	pci_disable_device(vp->pdev);
+	return 0;
+}
+
+static int virtio_pci_restore(struct device *dev)
+{
+	struct vp_device *vp = dev_get_drvdata(dev);
+	int err;
+
+	err = pci_enable_device(vp->pdev);
+	if (err)
+		return err;
+	pci_set_master(vp->pdev);
+	if (vp->nvqs)
+		err = vp_request_irqs(vp);
+	return err ?: virtio_device_restore(&vp->vdev);
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(virtio_pci_pm_ops, virtio_pci_freeze,
+				virtio_pci_restore);
+
+/*
+ * Resets from outside: by a user (FLR), or by the kernel after an error on the
+ * bus (AER). The device forgets everything; the disk goes on.
+ */
+
+static void virtio_pci_reset_prepare(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	virtio_device_pause(&vp->vdev);
+}
+
+static void virtio_pci_reset_done(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	pci_set_master(pdev);
+	virtio_device_resume(&vp->vdev, 0);
+}
+
+static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
+						  pci_channel_state_t state)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	if (state == pci_channel_io_normal)
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	virtio_device_pause(&vp->vdev);
+	if (state == pci_channel_io_frozen)
+		return PCI_ERS_RESULT_NEED_RESET;
+	virtio_device_resume(&vp->vdev, -ENODEV);
+	return PCI_ERS_RESULT_DISCONNECT;
+}
+
+static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
+{
+	pci_restore_state(pdev);
+	pci_set_master(pdev);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static void virtio_pci_error_resume(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	virtio_device_resume(&vp->vdev, 0);
+}
+
+static const struct pci_error_handlers virtio_pci_errors = {
+	.error_detected = virtio_pci_error_detected,
+	.slot_reset = virtio_pci_slot_reset,
+	.resume = virtio_pci_error_resume,
+	.reset_prepare = virtio_pci_reset_prepare,
+	.reset_done = virtio_pci_reset_done,
+};
+
+/* Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04). */
+static const struct pci_device_id virtio_pci_ids[] = {
+	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
+	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_MODERN_BLOCK) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, virtio_pci_ids);
+
+static struct pci_driver virtio_pci_driver = {
+	.name = "virtio-pci-lite",
+	.id_table = virtio_pci_ids,
+	.probe = virtio_pci_probe,
+	.remove = virtio_pci_remove,
+	.err_handler = &virtio_pci_errors,
+	.driver.pm = pm_sleep_ptr(&virtio_pci_pm_ops),
+};
+
+int virtio_pci_register(void)
+{
+	return pci_register_driver(&virtio_pci_driver);
+}
+
+void virtio_pci_unregister(void)
+{
+	pci_unregister_driver(&virtio_pci_driver);
+}
