@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the device says of itself (section 5.2.4), made sane: every field is
+ * the device's word, so it is clamped, ignored or refused with a message, and
+ * never used as it comes.
+ */
+#include <linux/hdreg.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/string_helpers.h>
+#include "compat/blk.h"
+#include "virtio_blk_lite.h"
+#include "trace/virtio_lite_trace.h"
+
+/* Blocks larger than this are nobody's hardware. */
+#define VIRTBLK_MAX_PHYSICAL	SZ_16M
+
+/**
+ * virtblk_accept() - last word on the features; see struct virtio_driver
+ * @vdev: the device, before FEATURES_OK
+ * @features: about to be accepted
+ */
+int virtblk_accept(struct virtio_device *vdev, u64 *features)
+{
+	u64 offered = vdev->transport->get_features(vdev);
+
+	/* BLK-INIT-08: writing anywhere in a host-managed disk fails. */
+	if (!vdev->legacy && (offered & VIRTIO_BIT(BLK_ZONED)) &&
+	    virtio_cread8(vdev, VIRTIO_BLK_CFG_ZONED_MODEL) == VIRTIO_BLK_Z_HM) {
+		virtio_err(vdev, "host-managed zoned disks are not supported\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int virtblk_read_block_size(struct virtio_device *vdev,
+				   struct virtblk_limits *lim)
+{
+	u32 size;
+
+	lim->logical = SECTOR_SIZE;
+	if (!virtio_has_feature(vdev, VIRTIO_F_BLK_BLK_SIZE))
+		return 0;
+	size = virtio_cread32(vdev, VIRTIO_BLK_CFG_BLK_SIZE);
+	if (!size) {
+		virtio_notice(vdev, "block size 0: using %u\n", lim->logical);
+		return 0;
+	}
+	if (blk_validate_block_size(size)) {
+		virtio_err(vdev, "block size %u is not one that this kernel can use\n", size);
+		return -EINVAL;
+	}
+	lim->logical = size;
+	return 0;
+}
+
+static void virtblk_read_topology(struct virtio_device *vdev,
+				  struct virtblk_limits *lim)
+{
+	u64 opt_io;
+	u8 exp;
+
+	lim->physical = lim->logical;
+	lim->io_min = lim->logical;
+	if (!virtio_has_feature(vdev, VIRTIO_F_BLK_TOPOLOGY))
+		return;
+
+	exp = virtio_cread8(vdev, VIRTIO_BLK_CFG_PHYSICAL_EXP);
+	if (exp <= ilog2(VIRTBLK_MAX_PHYSICAL / lim->logical))
+		lim->physical = lim->logical << exp;
+	else
+		virtio_notice(vdev, "physical block of 2^%u blocks ignored\n", exp);
+
+	lim->alignment = virtio_cread8(vdev, VIRTIO_BLK_CFG_ALIGNMENT) * lim->logical;
+	if (lim->alignment >= lim->physical) {
+		virtio_notice(vdev, "alignment offset %u ignored: it exceeds a physical block\n",
+			      lim->alignment);
+		lim->alignment = 0;
+	}
+
+	lim->io_min = virtio_cread16(vdev, VIRTIO_BLK_CFG_MIN_IO) * lim->logical;
+	lim->io_min = max(lim->io_min, lim->physical);
+	opt_io = (u64)virtio_cread32(vdev, VIRTIO_BLK_CFG_OPT_IO) * lim->logical;
+	if (opt_io <= S32_MAX)
+		lim->io_opt = opt_io;
+	else
+		virtio_notice(vdev, "optimal I/O size %llu ignored\n", opt_io);
+}
+
+static int virtblk_read_segments(struct virtio_device *vdev,
+				 struct virtblk_limits *lim)
+{
+	u32 size_max = 0;
+
+	lim->max_segments = 1;
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_SEG_MAX)) {
+		lim->max_segments = virtio_cread32(vdev, VIRTIO_BLK_CFG_SEG_MAX);
+		if (!lim->max_segments)
+			virtio_notice(vdev, "seg_max 0: using 1\n");
+		lim->max_segments = clamp_t(u32, lim->max_segments, 1,
+					    VIRTBLK_MAX_SEGMENTS);
+	}
+
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_SIZE_MAX))
+		size_max = virtio_cread32(vdev, VIRTIO_BLK_CFG_SIZE_MAX);
+	if (!size_max)
+		size_max = U32_MAX;
+	lim->max_desc_len = round_down(size_max, SECTOR_SIZE);
+	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM))
+		lim->max_desc_len = min_t(size_t, lim->max_desc_len,
+					  dma_max_mapping_size(vdev->dev.parent));
+	if (!lim->max_desc_len) {
+		virtio_err(vdev, "size_max %u is less than a sector\n", size_max);
+		return -EINVAL;
+	}
+
+	/* The block layer counts segments of a page at least. */
+	lim->desc_per_segment = 1;
+	if (lim->max_desc_len < PAGE_SIZE)
+		lim->desc_per_segment = DIV_ROUND_UP(PAGE_SIZE, lim->max_desc_len);
+	lim->max_segments /= lim->desc_per_segment;
+	if (!lim->max_segments) {
+		virtio_err(vdev, "seg_max is too small for pages in pieces of %u bytes\n",
+			   lim->max_desc_len);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void virtblk_read_discard(struct virtio_device *vdev,
+				 struct virtblk_limits *lim)
+{
+	lim->max_discard_segs = 1;
+	lim->discard_align = lim->logical >> SECTOR_SHIFT;
+
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_DISCARD)) {
+		/* 0 stands for no limit, as it always has. */
+		lim->max_discard = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_DISCARD) ?:
+				   COMPAT_MAX_HW_SECTORS;
+		lim->max_discard = min(lim->max_discard, COMPAT_MAX_HW_SECTORS);
+
+		lim->max_discard_segs = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_DISCARD_SEG);
+		lim->max_discard_segs = clamp_t(u32, lim->max_discard_segs, 1,
+						VIRTBLK_MAX_SEGMENTS);
+
+		lim->discard_align = max(virtio_cread32(vdev, VIRTIO_BLK_CFG_DISCARD_ALIGN),
+					 lim->discard_align);
+		lim->discard_align = min_t(u32, lim->discard_align,
+					   COMPAT_MAX_HW_SECTORS);
+	}
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_WRITE_ZEROES)) {
+		lim->max_zeroes = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_ZEROES) ?:
+				  COMPAT_MAX_HW_SECTORS;
+		lim->max_zeroes = min(lim->max_zeroes, COMPAT_MAX_HW_SECTORS);
+	}
+}
+
+/* BLK-INIT-02, BLK-INIT-03; this is after FEATURES_OK (BLK-INIT-04). */
+static bool virtblk_read_writeback(struct virtio_device *vdev)
+{
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
+		return virtio_cread8(vdev, VIRTIO_BLK_CFG_WRITEBACK);
+	return virtio_has_feature(vdev, VIRTIO_F_BLK_FLUSH);
+}
+
+static u64 virtblk_read_capacity(struct virtio_device *vdev)
+{
+	u64 capacity = virtio_cread64(vdev, VIRTIO_BLK_CFG_CAPACITY);
+
+	/* File offsets are signed, and in bytes. */
+	if (capacity > LLONG_MAX >> SECTOR_SHIFT) {
+		virtio_notice(vdev, "capacity of %llu sectors cut to what can be addressed\n",
+			      capacity);
+		capacity = LLONG_MAX >> SECTOR_SHIFT;
+	}
+	return capacity;
+}
+
+/**
+ * virtblk_read_limits() - read all of the device's config
+ * @vdev: the device, after FEATURES_OK
+ * @lim: zeroed; filled
+ *
+ * Return: 0; an error, with a message, if the device cannot be used.
+ */
+int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
+{
+	int err;
+
+	lim->capacity = virtblk_read_capacity(vdev);
+	lim->read_only = virtio_has_feature(vdev, VIRTIO_F_BLK_RO);
+	lim->writeback = virtblk_read_writeback(vdev);
+	lim->num_queues = 1;
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_MQ)) {
+		lim->num_queues = virtio_cread16(vdev, VIRTIO_BLK_CFG_NUM_QUEUES);
+		if (!lim->num_queues) {
+			virtio_notice(vdev, "0 queues: using 1\n");
+			lim->num_queues = 1;
+		}
+	}
+
+	err = virtblk_read_block_size(vdev, lim);
+	if (err)
+		return err;
+	virtblk_read_topology(vdev, lim);
+	err = virtblk_read_segments(vdev, lim);
+	if (err)
+		return err;
+	virtblk_read_discard(vdev, lim);
+	return 0;
+}
+
+/*
+ * Config changes
+ */
+
+/**
+ * virtblk_set_capacity() - tell the block layer how large the disk is
+ * @vblk: the disk; the mutex is held once the disk was added
+ */
+void virtblk_set_capacity(struct virtblk *vblk)
+{
+	u64 capacity = virtblk_read_capacity(vblk->vdev), old;
+	struct gendisk *disk = vblk->disk;
+	char text[10];
+
+	old = get_capacity(disk);
+	if (old == capacity)
+		return;
+	string_get_size(capacity, SECTOR_SIZE, STRING_UNITS_2, text, sizeof(text));
+	if (set_capacity_and_notify(disk, capacity))
+		virtio_info(vblk->vdev, "%s: new size %llu sectors, %s\n",
+			    disk->disk_name, capacity, text);
+	trace_virtblk_config_changed(vblk->vdev, capacity);
+}
+
+/**
+ * virtblk_config_work() - act on a config change
+ * @work: of the disk
+ */
+void virtblk_config_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, config_work);
+
+	/* GEN-CFGCHG-I01: the same interrupt says that the device is in need. */
+	if (virtblk_check_status(vblk) && READ_ONCE(vblk->state) == VIRTBLK_LIVE)
+		virtblk_set_capacity(vblk);
+}
+
+/**
+ * virtblk_config_changed() - a config interrupt came
+ * @vdev: the device
+ *
+ * Context: hard interrupt.
+ */
+void virtblk_config_changed(struct virtio_device *vdev)
+{
+	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
+
+	if (!READ_ONCE(vblk->removing))
+		queue_work(virtblk_wq, &vblk->config_work);
+}
+
+/*
+ * What user space asks
+ */
+
+static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	int err = virtblk_get_id(vblk, buf);
+
+	if (err == -EIO || err == -EOPNOTSUPP)
+		return 0;	/* no serial number is not an error */
+	if (err)
+		return err;
+	/* BLK-OP-08: up to 20 bytes, with a NUL behind or not */
+	return strnlen(buf, VIRTIO_BLK_ID_LEN);
+}
+static DEVICE_ATTR_RO(serial);
+
+static const char *const virtblk_cache_types[] = { "write through", "write back" };
+
+static ssize_t cache_type_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", virtblk_cache_types[vblk->limits.writeback]);
+}
+
+static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	int err;
+
+	if (!vdev)
+		return -ENODEV;
+	virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
+	if (virtio_cread8(vdev, VIRTIO_BLK_CFG_WRITEBACK) != writeback)
+		return -EIO;
+	/*
+	 * BLK-OP-13: what was written before is not safe yet. While the block
+	 * layer still knows of a cache, it can be told to empty it.
+	 */
+	if (!writeback && vblk->limits.writeback) {
+		err = blkdev_issue_flush(vblk->disk->part0);
+		if (err) {
+			virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, 1);
+			return err;
+		}
+	}
+	err = compat_set_writeback(vblk->disk, writeback);
+	if (!err)
+		vblk->limits.writeback = writeback;
+	return err;
+}
+
+static ssize_t cache_type_store(struct device *dev,
+				struct device_attribute *attr,
+				const char *buf, size_t count)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	int mode = sysfs_match_string(virtblk_cache_types, buf);
+	int err;
+
+	if (mode < 0)
+		return mode;
+	mutex_lock(&vblk->vdev_mutex);
+	err = virtblk_set_cache_mode(vblk, mode);
+	mutex_unlock(&vblk->vdev_mutex);
+	return err ?: count;
+}
+static DEVICE_ATTR_RW(cache_type);
+
+static umode_t virtblk_attr_mode(struct kobject *kobj, struct attribute *attr,
+				 int n)
+{
+	struct virtblk *vblk = dev_to_disk(kobj_to_dev(kobj))->private_data;
+
+	if (attr == &dev_attr_cache_type.attr &&
+	    !virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_CONFIG_WCE))
+		return 0444;
+	return attr->mode;
+}
+
+/* What went wrong so far: /sys/block/vdX/trouble/ */
+#define VIRTBLK_COUNT_ATTR(name)					\
+static ssize_t name##_show(struct device *dev,				\
+			   struct device_attribute *attr, char *buf)	\
+{									\
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;		\
+									\
+	return sysfs_emit(buf, "%u\n", READ_ONCE(vblk->counts.name));	\
+}									\
+static DEVICE_ATTR_RO(name)
+
+VIRTBLK_COUNT_ATTR(resets);
+VIRTBLK_COUNT_ATTR(protocol);
+VIRTBLK_COUNT_ATTR(lost_interrupts);
+VIRTBLK_COUNT_ATTR(lost_completions);
+VIRTBLK_COUNT_ATTR(slow);
+
+static struct attribute *virtblk_trouble_attrs[] = {
+	&dev_attr_resets.attr,
+	&dev_attr_protocol.attr,
+	&dev_attr_lost_interrupts.attr,
+	&dev_attr_lost_completions.attr,
+	&dev_attr_slow.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_trouble_group = {
+	.name = "trouble",
+	.attrs = virtblk_trouble_attrs,
+};
+
+static struct attribute *virtblk_attrs[] = {
+	&dev_attr_serial.attr,
+	&dev_attr_cache_type.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_attr_group = {
+	.attrs = virtblk_attrs,
+	.is_visible = virtblk_attr_mode,
+};
+
+const struct attribute_group *virtblk_attr_groups[] = {
+	&virtblk_attr_group,
+	&virtblk_trouble_group,
+	NULL,
+};
+
+static int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
+{
+	struct gendisk *disk = compat_getgeo_disk(arg);
+	struct virtblk *vblk = disk->private_data;
+	int err = 0;
+
+	mutex_lock(&vblk->vdev_mutex);
+	if (!vblk->vdev) {
+		err = -ENXIO;
+	} else if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_GEOMETRY)) {
+		geo->cylinders = virtio_cread16(vblk->vdev, VIRTIO_BLK_CFG_CYLINDERS);
+		geo->heads = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_HEADS);
+		geo->sectors = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_SECTORS);
+	} else {
+		/* What disks without one have been given for decades. */
+		geo->heads = 64;
+		geo->sectors = 32;
+		geo->cylinders = get_capacity(disk) >> 11;
+	}
+	mutex_unlock(&vblk->vdev_mutex);
+	return err;
+}
+
+const struct block_device_operations virtblk_fops = {
+	.owner = THIS_MODULE,
+	.getgeo = virtblk_getgeo,
+	.free_disk = virtblk_free_disk,
+};
