@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+# The product's Makefile.  What the module is made of stands in Kbuild.
+
+# K chooses a kernel by release or its beginning (K=6.1); KDIR by its folder.
+# Else the running kernel's headers are used, or the newest ones installed.
+ifneq ($(K),)
+KDIR := $(lastword $(shell ls -d /lib/modules/$(K)*/build 2>/dev/null | sort -V))
+else
+KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),\
+	$(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V)))
+endif
+
+PYTHON ?= python3
+PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
+GUEST := $(PYTHON) scripts/guest.py
+
+# These are ours: kbuild must not see them as its own.
+MAKEOVERRIDES := $(filter-out K=% T=% KDIR=% FULL=% WRITE=% OLD=% NEW=%,$(MAKEOVERRIDES))
+export K
+
+KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
+
+module: kdir-there
+	@$(KBUILD) modules
+
+kdir-there:
+	@test -e "$(KDIR)/Makefile" || { \
+		echo "$(if $(K),K=$(K),KDIR=$(KDIR)): no such kernel headers; make help lists what is there, make setup installs some" >&2; \
+		exit 1; }
+
+clean: kdir-there
+	@$(KBUILD) clean
+	@find scripts selftests -name __pycache__ -prune -exec rm -rf {} +
+	@test ! -e selftests/unit/Makefile || $(MAKE) -C selftests/unit clean
+
+install: module
+	@$(KBUILD) modules_install
+	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) \
+		"$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
+		$(KDIR)/include/generated/utsrelease.h)"
+
+setup:
+	@scripts/setup
+
+run: setup
+	@$(GUEST) demo
+
+shell:
+	@$(GUEST) shell
+
+check:
+	@$(PYTEST) -v selftests/host $(if $(T),-k '$(T)')
+
+check-all:
+	@$(PYTEST) -v --full selftests/host $(if $(T),-k '$(T)')
+
+unit:
+	@if test -e selftests/unit/Makefile; then \
+		$(MAKE) -C selftests/unit check; \
+	else \
+		echo "selftests/unit has no Makefile: nothing to run"; \
+	fi
+
+bench:
+	@$(PYTHON) scripts/bench.py run $(if $(K),-k $(K)) \
+		$(if $(FULL),--full) $(if $(WRITE),--write)
+
+bench-compare:
+	@test -n "$(OLD)" -a -n "$(NEW)" || { \
+		echo "usage: make bench-compare OLD=a.json NEW=b.json" >&2; \
+		exit 2; }
+	@$(PYTHON) scripts/bench.py compare $(OLD) $(NEW)
+
+style:
+	@$(PYTHON) scripts/style.py
+
+help:
+	@echo "module     build virtio_lite.ko here (the default; W=1 C=1 pass through)"
+	@echo "install    install it for that kernel, as root"
+	@echo "clean      remove what a build leaves"
+	@echo "setup      install the Debian packages that are missing"
+	@echo "run        boot a guest, use a disk through the module, check the image"
+	@echo "shell      the same guest, with a prompt"
+	@echo "check      all tests; T=NAME only those, K=6.1 only that kernel"
+	@echo "check-all  also the long ones"
+	@echo "unit       the tests that need no guest"
+	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"
+	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
+	@echo "style      coding style, sparse and compiler warnings"
+	@echo
+	@echo "K=6.1 (any beginning of a release) or KDIR=folder chooses the kernel:"
+	@$(GUEST) kernels | sed 's/^/  /'
+
+.PHONY: module kdir-there clean install setup run shell check check-all \
+	unit bench bench-compare style help
