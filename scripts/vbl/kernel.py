@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kernels a guest can run, and the module built for each of them.
+
+A kernel is usable when its headers are installed.  Its image and modules are
+the installed ones, or come from the distribution's package into the cache.
+"""
+
+import dataclasses
+import lzma
+import os
+import re
+import shutil
+import struct
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+from . import cache, tree
+from .errors import BuildFailed, SetupError
+
+
+def _version_key(release):
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p)
+            for p in re.findall(r"\d+|[a-z]+", release)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """One kernel release: headers, image and modules."""
+
+    release: str
+    headers: Path
+
+    def __str__(self):
+        return self.release
+
+    @property
+    def series(self):
+        """Short name, such as 6.12."""
+        return ".".join(self.release.split(".")[:2])
+
+    @cached_property
+    def _root(self):
+        """Folder holding boot/vmlinuz-REL and lib/modules/REL."""
+        image = Path("/boot") / f"vmlinuz-{self.release}"
+        deps = Path("/lib/modules") / self.release / "modules.dep"
+        if os.access(image, os.R_OK) and os.access(deps, os.R_OK):
+            return Path("/")
+        return cache.entry("image", [self.release], self._download,
+                           self.release)
+
+    @property
+    def image(self):
+        """The bootable kernel image."""
+        return self._root / "boot" / f"vmlinuz-{self.release}"
+
+    @cached_property
+    def boot_file(self):
+        """What QEMU is given: the image, unpacked when that saves time.
+
+        An emulated CPU takes two seconds to unpack xz; the ELF file within
+        boots by the PVH entry at once.  Other formats are fast enough.
+        """
+        data = self.image.read_bytes()
+        # Where the boot protocol says that the packed kernel is.
+        start, size = struct.unpack_from("<II", data, 0x248)
+        start += (data[0x1f1] + 1) * 512
+        if data[0x202:0x206] != b"HdrS" or \
+                data[start:start + 6] != b"\xfd7zXZ\0":
+            return self.image
+
+        def make(folder):
+            unpack = lzma.LZMADecompressor()
+            (folder / "vmlinux").write_bytes(
+                unpack.decompress(data[start:start + size]))
+
+        return cache.entry("vmlinux", [cache.file_stamp(self.image)], make,
+                           self.release) / "vmlinux"
+
+    @property
+    def modules(self):
+        """The folder with modules.dep."""
+        return self._root / "lib" / "modules" / self.release
+
+    @cached_property
+    def builtin(self):
+        """Names of the modules built into the image."""
+        text = (self.modules / "modules.builtin").read_text()
+        return {Path(p).name[:-3].replace("-", "_") for p in text.split()}
+
+    def _download(self, folder):
+        package = f"linux-image-{self.release}"
+        print(f"{package} is not installed: downloading it for the guest",
+              flush=True)
+        got = subprocess.run(["apt-get", "download", package], cwd=folder,
+                             capture_output=True, text=True)
+        debs = list(folder.glob("*.deb"))
+        if got.returncode or len(debs) != 1:
+            raise SetupError(
+                f"cannot download {package}, which the headers in "
+                f"{self.headers} belong to:\n{got.stderr.strip()}\n"
+                "Run scripts/setup (or apt-get update), or install the image.")
+        for step in (["dpkg", "-x", str(debs[0]), str(folder)],
+                     ["depmod", "-b", str(folder), self.release]):
+            _run(step)
+        debs[0].unlink()
+        shutil.rmtree(folder / "usr", ignore_errors=True)
+
+
+def _run(argv):
+    env = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    got = subprocess.run(argv, capture_output=True, text=True, env=env)
+    if got.returncode:
+        raise SetupError(f"{' '.join(argv)} failed:\n{got.stderr.strip()}")
+
+
+def _from_headers(folder):
+    """The kernel whose headers are @folder, or None when it is not that."""
+    # Not kernel.release: Debian overrides that name when it builds.
+    try:
+        text = (folder / "include/generated/utsrelease.h").read_text()
+        release = re.search(r'UTS_RELEASE "(.+?)"', text)[1]
+    except (OSError, TypeError):
+        return None
+    if not (folder / "Makefile").exists() or \
+            not (folder / "Module.symvers").exists():
+        return None
+    return Kernel(release, Path(os.path.realpath(folder)))
+
+
+def kernels():
+    """Every usable kernel, newest first."""
+    found = {}
+    for folder in [*Path("/lib/modules").glob("*/build"),
+                   *Path("/usr/src").glob("linux-headers-*")]:
+        k = _from_headers(folder)
+        if k:
+            found.setdefault(k.release, k)
+    return sorted(found.values(), key=lambda k: _version_key(k.release),
+                  reverse=True)
+
+
+def default_kernel():
+    """The kernel of $KDIR, the running one, or the newest with headers."""
+    kdir = os.environ.get("KDIR")
+    if kdir:
+        k = _from_headers(Path(kdir))
+        if not k:
+            raise SetupError(f"KDIR={kdir} is not a configured kernel tree "
+                             "(no include/generated/utsrelease.h)")
+        return k
+    k = _from_headers(Path("/lib/modules") / os.uname().release / "build")
+    if k:
+        return k
+    every = kernels()
+    if not every:
+        raise SetupError("no kernel headers are installed; run scripts/setup")
+    return every[0]
+
+
+def pick_kernel(want=None):
+    """The kernel called @want: a release, a prefix such as 6.1, or None."""
+    if isinstance(want, Kernel):
+        return want
+    if not want:
+        return default_kernel()
+    for k in kernels():
+        if k.release == want or (k.release.startswith(want) and
+                                 not k.release[len(want)].isdigit()):
+            return k
+    have = ", ".join(k.release for k in kernels()) or "none"
+    raise SetupError(f"K={want}: no such kernel; headers installed: {have}")
+
+
+def series():
+    """The newest kernel of each series, newest first: what a matrix runs."""
+    newest = {}
+    for k in kernels():
+        newest.setdefault(k.series, k)
+    return list(newest.values())
+
+
+def _compiler_id():
+    cc = os.environ.get("CC", "gcc")
+    got = subprocess.run([cc, "-dumpfullversion"], capture_output=True,
+                         text=True)
+    return [cc, got.stdout.strip()]
+
+
+def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
+    """Build the tree's module for @kernel in the cache; its .ko path.
+
+    The tree itself is never touched, so builds for several kernels cannot
+    disturb each other.  Warnings are shown; a failure shows the whole log.
+    """
+    kernel = pick_kernel(kernel)
+    names = tree.kernel_sources(source)
+    if "Kbuild" not in names:
+        raise BuildFailed(f"{source}: no Kbuild file, nothing to build")
+    inputs = [kernel.release, cache.file_stamp(kernel.headers / "Makefile"),
+              _compiler_id(), list(make_args),
+              [[n, cache.file_hash(Path(source) / n)] for n in names]]
+
+    def make(folder):
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(Path(source) / name, target)
+        got = subprocess.run(
+            ["make", "-C", str(kernel.headers), f"M={folder}",
+             f"-j{os.cpu_count()}", *make_args, "modules"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={k: v for k, v in os.environ.items()
+                 if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "M", "K")})
+        log = got.stdout.replace(f"{folder}/", "")
+        (folder / "build.log").write_text(log)
+        if got.returncode:
+            raise BuildFailed(f"the module does not build for {kernel}:\n{log}")
+        if not list(folder.glob("*.ko")):
+            raise BuildFailed(f"the build for {kernel} made no .ko:\n{log}")
+
+    folder = cache.entry("build", inputs, make, kernel.release)
+    warnings = build_warnings((folder / "build.log").read_text())
+    if warnings and not quiet:
+        print(f"warnings from the build for {kernel}:\n" + warnings)
+    kos = sorted(folder.glob("*.ko"))
+    lite = [k for k in kos if k.name == "virtio_lite.ko"]
+    return (lite or kos)[0]
+
+
+# Noise every out-of-tree build has when vmlinux is not installed.
+_NOISE = re.compile(r"Skipping BTF generation|the compiler differs from|"
+                    r"The kernel was built by|You are using:")
+
+
+def build_warnings(log):
+    """The lines of a build log that say something is wrong."""
+    keep, carry = [], False
+    for line in log.splitlines():
+        if _NOISE.search(line):
+            carry = False
+        elif re.search(r"\b(warning|error)\b:?", line, re.I):
+            keep.append(line)
+            carry = True
+        elif carry and line.startswith((" ", "\t")) and \
+                not re.match(r"\s+(CC|LD|AR|MODPOST|BTF|CHECK)\b", line):
+            keep.append(line)
+        else:
+            carry = False
+    return "\n".join(keep)

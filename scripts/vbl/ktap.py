@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Results: KTAP from test programs, complaints from the kernel log."""
+
+import dataclasses
+import re
+
+# What a healthy kernel never says.
+_BAD = re.compile(
+    r"\bBUG\b[: ]|\bWARNING: |\bOops\b|Kernel panic|Call Trace:|"
+    r"general protection fault|Unable to handle kernel|"
+    r"INFO: task .* blocked for more than|possible (recursive|circular) lock|"
+    r"possible deadlock|inconsistent lock state|suspicious RCU usage|"
+    r"rcu: INFO:|soft lockup|hard LOCKUP|UBSAN:|KASAN:|KFENCE:|KCSAN:|"
+    r"DMA-API: |unreferenced object|refcount_t:|list_(add|del) corruption|"
+    r"bad: scheduling|sleeping function called|nobody cared|"
+    r"kernel BUG at")
+_POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
+                    r"(?:-\s+)?(?P<name>[^#]*?)\s*"
+                    r"(?:#\s*(?P<word>\w+)\b[:\s]*(?P<why>.*))?$")
+_PLAN = re.compile(r"^(?P<indent>\s*)1\.\.(?P<n>\d+)(?:\s*#\s*SKIP\s*(?P<why>.*))?",
+                   re.I)
+
+
+def scan_log(text):
+    """Lines of a kernel log that mean something went wrong."""
+    lines = text.splitlines()
+    bad = []
+    for n, line in enumerate(lines):
+        if _BAD.search(line):
+            bad += lines[n:n + 12]
+            break
+    return bad
+
+
+@dataclasses.dataclass
+class Point:
+    """One test point."""
+
+    name: str
+    outcome: str        # passed, failed or skipped
+    why: str = ""
+    depth: int = 0
+
+
+@dataclasses.dataclass
+class Report:
+    """What a test program said."""
+
+    points: list
+    planned: int = None
+    bailed: str = ""
+    skipped: str = ""
+
+    @property
+    def top(self):
+        """The points of the outermost level."""
+        return [p for p in self.points if p.depth == 0]
+
+    def problem(self):
+        """Why this report is no success, or an empty string."""
+        if self.bailed:
+            return f"Bail out! {self.bailed}"
+        failed = [p.name for p in self.points if p.outcome == "failed"]
+        if failed:
+            return f"{len(failed)} not ok: " + "; ".join(failed)
+        if self.skipped:
+            return ""
+        if self.planned is not None and self.planned != len(self.top):
+            return f"planned {self.planned} test points, " \
+                f"got {len(self.top)}"
+        if not self.points:
+            return "no test point in the output"
+        return ""
+
+
+def parse(text):
+    """Read KTAP."""
+    report = Report([])
+    for line in text.splitlines():
+        plan, point = _PLAN.match(line), _POINT.match(line)
+        if line.strip().lower().startswith("bail out!"):
+            report.bailed = line.strip()[9:].strip() or "no reason given"
+        elif plan and not plan["indent"]:
+            report.planned = int(plan["n"])
+            if report.planned == 0:
+                report.skipped = plan["why"] or "nothing to test"
+        elif point:
+            word = (point["word"] or "").upper()
+            outcome = "passed" if point["ok"] == "ok" else "failed"
+            if word == "SKIP":
+                outcome = "skipped"
+            elif word in ("TODO", "XFAIL") and outcome == "failed":
+                outcome = "skipped"
+            report.points.append(Point(
+                point["name"] or f"point {point['n']}", outcome,
+                (point["why"] or "").strip(), len(point["indent"])))
+    return report

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The QEMU process: where it is, whether KVM works, how it is started."""
+
+import ctypes
+import json
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import cache
+from .errors import QemuFailed, SetupError
+
+KVM_PROBE_SECONDS = 15
+
+
+def binary(given=None):
+    """The QEMU command as a list: @given, $VBL_QEMU or the one in the PATH."""
+    words = given or os.environ.get("VBL_QEMU") or "qemu-system-x86_64"
+    words = shlex.split(words) if isinstance(words, str) else list(words)
+    path = shutil.which(words[0])
+    if not path:
+        raise SetupError(f"{words[0]} not found; run scripts/setup")
+    return [path, *words[1:]]
+
+
+def time_scale():
+    """Factor for every time limit, for machines slower than usual."""
+    text = os.environ.get("VBL_SLOW", "1")
+    try:
+        return max(float(text), 0.1)
+    except ValueError:
+        raise SetupError(f"VBL_SLOW={text}: expected a number") from None
+
+
+def _die_with_parent():
+    # A guest must not outlive a killed test run.  PR_SET_PDEATHSIG is 1.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def spawn(argv, fds=(), **kw):
+    """Start QEMU so that it ends when this program does."""
+    return subprocess.Popen(argv, pass_fds=fds, preexec_fn=_die_with_parent,
+                            **kw)
+
+
+def accelerator(qemu, kernel_image, initrd):
+    """kvm when a guest really boots with it, else tcg.  $VBL_ACCEL decides.
+
+    A /dev/kvm that opens proves nothing: on some nested hosts the guest
+    starts and then never runs.  So one is booted, once per machine and QEMU.
+    """
+    given = os.environ.get("VBL_ACCEL")
+    if given:
+        if given not in ("kvm", "tcg"):
+            raise SetupError(f"VBL_ACCEL={given}: kvm or tcg")
+        return given
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    def probe(folder):
+        works = _boots_with_kvm(qemu, kernel_image, initrd)
+        (folder / "accel").write_text("kvm" if works else "tcg")
+
+    return (cache.entry("kvm", [boot, cache.file_stamp(qemu[0])], probe)
+            / "accel").read_text()
+
+
+def _boots_with_kvm(qemu, kernel_image, initrd):
+    ours, theirs = socket.socketpair()
+    ours.settimeout(KVM_PROBE_SECONDS)
+    argv = [*qemu, "-accel", "kvm", "-M", "q35", "-cpu", "max", "-m", "512",
+            "-nodefaults", "-no-reboot", "-display", "none",
+            "-kernel", str(kernel_image), "-initrd", str(initrd),
+            "-append", "panic=-1 quiet", "-serial", "null",
+            "-chardev", f"socket,id=ctl,fd={theirs.fileno()}",
+            "-serial", "chardev:ctl"]
+    q = spawn(argv, [theirs.fileno()], stdin=subprocess.DEVNULL,
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    theirs.close()
+    try:
+        return b"ready" in ours.recv(64)
+    except OSError:
+        return False
+    finally:
+        q.kill()
+        q.wait()
+        ours.close()
+
+
+class Lines:
+    """Complete lines from a socket."""
+
+    def __init__(self, sock):
+        self.sock, self.rest, self.open = sock, [], True
+
+    def read(self):
+        """The lines that arrived; an empty list may also mean the end."""
+        data = b""
+        try:
+            data = self.sock.recv(1 << 18)
+        except ConnectionError:
+            pass
+        if not data:
+            self.open = False
+            return []
+        *lines, tail = data.split(b"\n")
+        if lines:
+            lines[0] = b"".join(self.rest) + lines[0]
+            self.rest = []
+        if tail:
+            self.rest.append(tail)
+        return lines
+
+
+class Process:
+    """A running QEMU with its control port and its QMP socket.
+
+    Both are socket pairs handed over as descriptors: there is no path to be
+    too long, no moment to wait for, and the end of QEMU is the end of file.
+    """
+
+    def __init__(self, argv, folder, terminal=False):
+        self.folder = Path(folder)
+        ctl, ctl_far = socket.socketpair()
+        mon, mon_far = socket.socketpair()
+        self.argv = [
+            *argv,
+            "-chardev", f"socket,id=vblctl,fd={ctl_far.fileno()}",
+            "-serial", "chardev:vblctl",
+            "-chardev", f"socket,id=vblqmp,fd={mon_far.fileno()}",
+            "-mon", "chardev=vblqmp,mode=control",
+        ]
+        self._stderr = open(self.folder / "qemu.stderr", "w+")
+        self.popen = spawn(self.argv, [ctl_far.fileno(), mon_far.fileno()],
+                           stdin=None if terminal else subprocess.DEVNULL,
+                           stdout=None if terminal else self._stderr,
+                           stderr=self._stderr)
+        ctl_far.close()
+        mon_far.close()
+        self.ctl, self.mon = Lines(ctl), Lines(mon)
+        self.select = selectors.DefaultSelector()
+        self.select.register(ctl, selectors.EVENT_READ, self.ctl)
+        self.select.register(mon, selectors.EVENT_READ, self.mon)
+        self.events, self.replies, self.answers = [], [], []
+
+    @property
+    def alive(self):
+        """Whether QEMU still runs."""
+        return self.popen.poll() is None
+
+    @property
+    def stderr(self):
+        """What QEMU said on its error stream."""
+        return (self.folder / "qemu.stderr").read_text(errors="replace")
+
+    def pump(self, until):
+        """Take in what arrives next, at most until the time @until."""
+        left = max(0, until - time.monotonic())
+        if not self.ctl.open and not self.mon.open:
+            # Both ends closed: all that can still come is the exit status.
+            try:
+                self.popen.wait(min(left, 5) or 0.01)
+            except subprocess.TimeoutExpired:
+                pass
+            return
+        for key, _ in self.select.select(left):
+            lines = key.data
+            for line in lines.read():
+                if lines is self.ctl:
+                    self.answers.append(line)
+                elif line.strip():
+                    message = json.loads(line)
+                    kind = self.events if "event" in message else self.replies
+                    kind.append(message)
+            if not lines.open:
+                self.select.unregister(key.fileobj)
+
+    def send(self, data):
+        """Write to the guest's control port."""
+        try:
+            self.ctl.sock.sendall(data)
+        except OSError:
+            pass        # a dead QEMU is noticed, and named, by the reader
+
+    def qmp(self, command, arguments, until):
+        """Run one QMP command; its return value."""
+        self.replies.clear()
+        message = {"execute": command}
+        if arguments:
+            message["arguments"] = arguments
+        try:
+            self.mon.sock.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass
+        while True:
+            for r in self.replies:
+                if "return" in r:
+                    return r["return"]
+                if "error" in r:
+                    raise QemuFailed(f"QMP {command}: {r['error']['desc']}")
+            self.replies.clear()
+            if not self.mon.open:
+                raise QemuFailed(f"QMP {command}: QEMU is gone\n{self.stderr}")
+            if time.monotonic() > until:
+                raise QemuFailed(f"QMP {command}: no answer in time")
+            self.pump(until)
+
+    def kill(self):
+        """End QEMU and forget it."""
+        if self.alive:
+            self.popen.kill()
+        self.popen.wait()
+        self.select.close()
+        self.ctl.sock.close()
+        self.mon.sock.close()
+        self._stderr.close()
+
+
+def work_folder():
+    """A folder for one guest's files, removed with the guest."""
+    return Path(tempfile.mkdtemp(prefix="vbl-"))
