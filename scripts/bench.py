@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What a request costs with this driver and with upstream's."""
+
+import argparse
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from bench import compare, full, quick  # noqa: E402
+from vbl import VblError        # noqa: E402
+
+
+def main():
+    """Command line entry."""
+    top = argparse.ArgumentParser(description=__doc__)
+    sub = top.add_subparsers(dest="verb", required=True)
+    for verb, room in (("quick", quick), ("run", full), ("compare", compare)):
+        p = sub.add_parser(verb, help=room.__doc__)
+        room.add_arguments(p)
+        p.set_defaults(fn=room.run)
+    args = top.parse_args()
+    # Leave through the finally clauses, so that no file stays behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
+    try:
+        return args.fn(args)
+    except VblError as e:
+        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

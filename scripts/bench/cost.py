@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Rows that are counted: instructions, notifications, interrupts, memory
+taken. The driver's own repeat exactly, on any host."""
+
+from .measure import DRIVERS, Bench, Job
+from .row import SAME, Row, sampled
+from .symbols import DRIVER, group_of
+
+# Depth 1 keeps the CPU busy, so that no idle loop is counted.
+READ, READS = Job(how="b"), Job(depth=32, batch=32, how="b")
+MIXED = {
+    "write1": ("write, depth 1", Job("w", how="b")),
+    "write32": ("write, batches of 32", Job("w", depth=32, batch=32, how="b")),
+    "discard1": ("discard", Job("d", how="b")),
+    "discard32": ("discard, 32 a call", Job("d", depth=32, batch=32, how="b")),
+    "flush1": ("flush", Job("f", how="b")),
+    "large1": ("read 128 KiB, 32 segments", Job("r", 128 << 10, how="sb")),
+}
+SINGLES = Job(depth=32, batch=1)
+# So that one call for 32 times 4 KiB is 32 discards.
+DISK = {"discard": True, "max_discard_sectors": 8}
+PLATFORM = {"transport": "modern", "iommu_platform": True}
+WHERE = {
+    "iommu": ("behind an IOMMU", {"iommu": True}),
+    "swiotlb": ("with swiotlb", {"append": "swiotlb=force"}),
+}
+DRIVER_MIXED, ALL = 0.40, 0.85
+
+
+class Cost:
+    """Collects rows, and the functions behind each."""
+
+    def __init__(self, say, count, repeats):
+        self.say, self.count, self.repeats = say, count, repeats
+        self.rows, self.listings, self.allocs = [], {}, {}
+
+    def _cell(self, bench, ident, job, drivers=DRIVERS):
+        """Both drivers' results of one job."""
+        job = job.but(count=self._count(job))
+        self.say(f"  {ident}")
+        got = {d: bench.run(d, job, warm=min(2000, self.count))
+               for d in drivers}
+        self.listings[ident] = {d: listing(r, d) for d, r in got.items()}
+        self.allocs[ident] = {d: r.allocs * 1e6 for d, r in got.items()}
+        return got
+
+    def _count(self, job):
+        # Large requests take longer, and differ less.
+        return max(self.count * 4096 // max(job.size, 4096), self.count // 8)
+
+    def _row(self, ident, field, label, got, target, unit="instructions",
+             **more):
+        ours, upstream = ((field(got[d]) for d in DRIVERS) if callable(field)
+                          else (getattr(got[d], field) for d in DRIVERS))
+        self.rows.append(Row(ident, label, unit, ours, upstream, target,
+                             **more))
+
+    def reads(self, bench):
+        """The rows that everything else is built on."""
+        one = self._cell(bench, "read1", READ)
+        many = self._cell(bench, "read32", READS)
+        both = (("1", "depth 1", one), ("32", "batches of 32", many))
+        for (n, how, got), target in zip(both, (0.35, 0.30)):
+            self._row(f"read{n}.driver", "driver",
+                      f"driver, read, {how}", got, target)
+        for n, how, got in both:
+            self._row(f"read{n}.submit", "submit",
+                      f"submission and below, read, {how}", got, 0.50)
+        self._row("read32.all", "kernel",
+                  "all of the kernel, read, batches of 32", many, ALL)
+        self._row("read1.all", "kernel",
+                  "all of the kernel, read, depth 1", one, None)
+        for n, how, got in both:
+            self._row(f"read{n}.complete", "complete",
+                      f"completion and below, read, {how}", got, None)
+        for n, how, got in both:
+            self._row(f"read{n}.notify", "registers",
+                      f"notifications, read, {how}", got, SAME, "per request")
+            self._row(f"read{n}.interrupt", "interrupts",
+                      f"interrupts, read, {how}", got, SAME, "per request")
+
+    def mixed(self, bench):
+        """Everything else that a disk is asked for."""
+        for ident, (label, job) in MIXED.items():
+            got = self._cell(bench, ident, job)
+            # How many of these share an interrupt is not in our hands.
+            within = 0.1 if job.op == "d" and job.batch > 1 else 0.02
+            self._row(f"{ident}.driver", "driver", f"driver, {label}", got,
+                      DRIVER_MIXED, within=within)
+            # Those two are system calls that may have to sleep, or not.
+            what, field, within = \
+                ("all but the scheduler", "work", 0.3) if job.op in "df" \
+                else ("all of the kernel", "kernel", 0.02)
+            self._row(f"{ident}.all", field, f"{what}, {label}", got, ALL,
+                      within=within)
+
+    def singles(self, bench):
+        """32 in flight, each submitted alone: the host's speed decides."""
+        job = SINGLES.but(count=max(self.count // 4, 500))
+        self.say(f"  32 single reads in flight, {self.repeats} pairs")
+        got = [{d: bench.run(d, job, warm=200) for d in DRIVERS}
+               for _ in range(self.repeats)]
+        for ident, field, label in (
+                ("notify", "registers", "notifications"),
+                ("interrupt", "interrupts", "interrupts")):
+            ours, upstream = ([getattr(g[d], field) for g in got]
+                              for d in DRIVERS)
+            self.rows.append(sampled(
+                f"singles.{ident}", f"{label}, 32 single reads in flight",
+                "per request", ours, upstream, target=1.0,
+                note=f"{self.repeats} pairs; ours {min(ours):.2f} to "
+                f"{max(ours):.2f}, upstream {min(upstream):.2f} to "
+                f"{max(upstream):.2f}"))
+
+    def platform(self, kernel, ko):
+        """Where the device's addresses are not the memory's."""
+        for ident, (label, guest) in WHERE.items():
+            self.say(f"  {label}: booting")
+            with Bench(kernel, ko=ko, disk=PLATFORM, **guest) as bench:
+                for n, how, job in (("1", "depth 1", READ),
+                                    ("32", "batches of 32", READS)):
+                    got = self._cell(bench, f"{ident}{n}", job)
+                    self._row(f"{ident}{n}.both",
+                              lambda r: r.submit + r.complete,
+                              "submission and completion, read, "
+                              f"{how}, {label}", got, 0.75)
+
+    def packed(self, kernel, ko):
+        """Our packed ring beside our split one, when there is one."""
+        self.say("  packed ring: booting")
+        with Bench(kernel, ("lite",), ko=ko,
+                   disk={"transport": "modern", "packed": True}) as bench:
+            g, disk = bench.guest, bench.disks["lite"]
+            bits = g.sh(f"cat $(virtio_of {g.bdf(disk)})/features").strip()
+            if bits[34:35] != "1":
+                self.say("  our driver did not negotiate RING_PACKED")
+                return
+            for n, how, job in (("1", "depth 1", READ),
+                                ("32", "batches of 32", READS)):
+                split = next(r for r in self.rows
+                             if r.id == f"read{n}.driver").ours
+                got = self._cell(bench, f"packed{n}", job, ("lite",))["lite"]
+                self.rows.append(Row(
+                    f"packed{n}.driver", f"driver, read, {how}, packed ring",
+                    "instructions", got.driver, split, 1.0,
+                    other="our split ring"))
+
+    def allocations(self):
+        """One row for all loads, from what was counted beside."""
+        worst = {d: max(a.get(d, 0) for a in self.allocs.values())
+                 for d in DRIVERS}
+        self.rows.append(Row(
+            "allocations", "allocations, the worst of the loads above",
+            "per million", worst["lite"], worst["upstream"], 0,
+            note="; ".join(f"{i} {a['lite']:.0f}" for i, a in
+                           self.allocs.items() if a["lite"])))
+
+    def everything(self, kernel, ko=None):
+        """All rows of one kernel."""
+        self.say("  booting")
+        # Enough memory for huge pages, which decide what is a segment.
+        with Bench(kernel, ko=ko, disk=DISK, mem=1024) as bench:
+            release = str(bench.guest.kernel)
+            self.reads(bench)
+            self.mixed(bench)
+            self.singles(bench)
+        self.platform(kernel, ko)
+        self.packed(kernel, ko)
+        self.allocations()
+        return release
+
+
+def listing(result, driver, least=0.5):
+    """[(function, instructions)] of the driver in one result."""
+    rows = [(f"{name} [{module}]" if module else name, n)
+            for (name, module), n in result.functions.items()
+            if n >= least and group_of(name, module, driver) == DRIVER]
+    return sorted(rows, key=lambda r: -r[1])
