@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What every host-side case has: kernels, guests, images, and the tally.
+
+Fixtures
+    kernel      the test runs once for each kernel of the matrix ($K: one)
+    boot        boot(disks=[...], ...) -> a started Guest of this test; its
+                kernel log must be clean at the end (unless boot.dirty = True)
+    image       image("64M", "qcow2") -> path of a fresh image
+    programs    the pool of guests that test programs share
+
+Marks
+    full        only with --full (make check-all)
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import vbl                          # noqa: E402
+from vbl import kernel as kernel_room, ktap, program    # noqa: E402
+
+POINTS = []             # test points skipped inside programs that passed
+RESULTS = {}            # node id -> passed, failed or skipped
+
+
+# -- choosing what runs ------------------------------------------------------
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true",
+                     help="also run the cases marked full")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: only in make check-all")
+
+
+# pytest keeps a fixture only for the very same parameter object.
+@functools.cache
+def matrix():
+    """The kernels to test: $K, or the newest of each series."""
+    if os.environ.get("K"):
+        return [vbl.pick_kernel(os.environ["K"])]
+    return kernel_room.series()
+
+
+def pytest_generate_tests(metafunc):
+    if "program" in metafunc.fixturenames:
+        cells = []
+        for path in program.programs():
+            want = program.wants(path)
+            for k in matrix():
+                if want.kernels and k.series not in want.kernels:
+                    continue
+                cells.append(pytest.param(
+                    (path, want, k), id=f"{path.stem}-{k.series}",
+                    marks=[pytest.mark.full] if want.full else []))
+        # Programs that can share a guest run one after another.
+        cells.sort(key=lambda c: repr(c.values[0][1].key(c.values[0][2])))
+        metafunc.parametrize("program", cells)
+    elif "kernel" in metafunc.fixturenames:
+        metafunc.parametrize("kernel", matrix(), ids=lambda k: k.series,
+                             indirect=True)
+
+
+# Files with many cases, each of which runs on one kernel only: they take turns,
+# so that every kernel sees half of them. --full runs all on all.
+TAKE_TURNS = ("test_config.py", "test_life.py")
+
+
+def _other_turns(items):
+    """Cases that are another kernel's turn."""
+    cases = {}
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if item.path.name in TAKE_TURNS and "kernel" in params:
+            series = params["kernel"].series
+            name = item.nodeid.replace(f"[{series}", "[", 1)
+            cases.setdefault(name, []).append(item)
+    return [item for turn, same in enumerate(cases.values())
+            for at, item in enumerate(same) if at != turn % len(same)]
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full"):
+        return
+    left_out = [i for i in items if i.get_closest_marker("full")]
+    left_out += _other_turns([i for i in items if i not in left_out])
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [i for i in items if i not in left_out]
+
+
+# -- guests and images -------------------------------------------------------
+
+class Boot:
+    """Boots guests for one test and looks after them."""
+
+    def __init__(self):
+        self.guests, self.dirty = [], False
+
+    def __call__(self, **options):
+        guest = vbl.Guest(**options)
+        self.guests.append(guest)
+        return guest.__enter__()
+
+    def close(self):
+        bad = []
+        for g in self.guests:
+            try:
+                log = g.sh("dmesg", check=False) if g.running else g.console
+            except vbl.VblError:
+                log = g.console
+            finally:
+                g.kill()
+            bad += ktap.scan_log(log + g.console)
+        if bad and not self.dirty:
+            pytest.fail("the kernel complained:\n" + "\n".join(bad),
+                        pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def kernel(request):
+    return request.param
+
+
+@pytest.fixture
+def boot():
+    b = Boot()
+    yield b
+    b.close()
+
+
+@pytest.fixture
+def image():
+    folder = Path(tempfile.mkdtemp(prefix="vbl-image-"))
+
+    def make(size="64M", format="raw", name=None, *options):
+        path = folder / (name or f"{len(list(folder.iterdir()))}.{format}")
+        subprocess.run(["qemu-img", "create", "-q", "-f", format, *options,
+                        str(path), str(size)], check=True)
+        return path
+
+    yield make
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Pool:
+    """At most one living guest, kept while the next program fits into it."""
+
+    def __init__(self):
+        self.guest = self.key = self.state = None
+
+    STATE = ("lsmod | grep -c virtio_lite; for b in $(vbl_disks); do "
+             "echo $b $(pci_driver $b) $(disk_of $b); done; cat /proc/mounts")
+
+    def get(self, want, kernel):
+        key = want.key(kernel)
+        if self.guest and (want.fresh or key != self.key):
+            self.drop()
+        if not self.guest:
+            self.guest, self.key = want.guest(kernel), key
+            try:
+                self.guest.__enter__()
+            except BaseException:
+                self.guest = None
+                raise
+            self.state = self.guest.sh(self.STATE)
+        return self.guest
+
+    def settle(self, fresh):
+        """After a program: keep the guest only when it is as it was."""
+        if self.guest and (fresh or self.guest.sh(self.STATE) != self.state):
+            self.drop()
+
+    def drop(self):
+        if self.guest:
+            self.guest.kill()
+        self.guest = None
+
+
+@pytest.fixture(scope="session")
+def programs():
+    pool = Pool()
+    yield pool
+    pool.drop()
+
+
+# -- the tally ---------------------------------------------------------------
+
+def pytest_runtest_logreport(report):
+    rank = ["passed", "skipped", "failed"]
+    before = RESULTS.get(report.nodeid, "passed")
+    RESULTS[report.nodeid] = max(before, report.outcome, key=rank.index)
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        RESULTS[f"collect {report.nodeid}"] = "failed"
+
+
+def pytest_terminal_summary(terminalreporter):
+    if POINTS:
+        terminalreporter.section("test points skipped inside programs")
+        for where, point in POINTS:
+            terminalreporter.line(f"{where}: {point.name}: "
+                                  f"{point.why or 'no reason given'}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    if config.getoption("collectonly", False) or \
+            config.getoption("help", False):
+        return
+    count = {word: list(RESULTS.values()).count(word)
+             for word in ("passed", "failed", "skipped")}
+    print(f"{count['passed']} passed, {count['failed']} failed, "
+          f"{count['skipped']} skipped", flush=True)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Load for a guest's disk: fio jobs that check every byte they wrote."""
+
+import json
+
+from vbl import CommandFailed
+
+MIX = "--bssplit=512/20:4k/40:16k/20:128k/15:1M/5"
+# Pages one by one and in no order: what the page cache then writes, and what
+# is read into it, are requests of many segments.
+SCATTER = "--direct=0 --ioengine=psync --end_fsync=1 --invalidate=1"
+
+
+def command(dev, options="", sizes=MIX):
+    """A fio command line; later options win."""
+    return (f"fio --name=load --filename=/dev/{dev} --ioengine=libaio "
+            f"--direct=1 --rw=randwrite {sizes} --iodepth=16 --size=32M "
+            "--verify=crc32c --verify_fatal=1 --end_fsync=1 --thread "
+            f"--group_reporting --output-format=json {options}")
+
+
+def result(out):
+    """What a job says of itself, as a dictionary."""
+    return json.loads(out[out.index("\n{") if "\n{" in out
+                          else out.index("{"):])["jobs"][0]
+
+
+def verify(g, dev, options="", sizes=MIX, timeout=300):
+    """Write and read back; fails unless all of it was read back right."""
+    job = result(g.sh(command(dev, options, sizes), timeout=timeout))
+    assert job["error"] == 0
+    assert 0 < job["write"]["io_bytes"] <= job["read"]["io_bytes"], \
+        "not everything that was written was read back"
+    return job
+
+
+def written(g, dev):
+    """How many writes a disk has finished."""
+    return int(g.sh(f"cat /sys/block/{dev}/stat").split()[4])
+
+
+def host_caches(g, n=0):
+    """Whether the host takes a disk for one with a cache, right now."""
+    return next(d["inserted"]["cache"]["writeback"]
+                for d in g.qmp("query-block")
+                if f"/{g.disks[n].id}/" in d.get("qdev", "") + "/")
+
+
+class Busy:
+    """A checking load in the background, until told to stop.
+
+    with Busy(g, dev) as busy: ...; busy.goes_on()  leaves only when all was
+    well; without the with, ends() waits for a load that something broke.
+    """
+
+    def __init__(self, g, dev, options=""):
+        self.g, self.dev = g, dev
+        self.job = g.start("exec " + command(
+            dev, "--time_based --runtime=3600 --verify_backlog=64 "
+            f"--size=16M {options}", "--bssplit=4k/50:64k/50"))
+        self.goes_on(20)
+
+    def goes_on(self, more=20, timeout=60):
+        """The disk finishes some more from now on."""
+        goal = written(self.g, self.dev) + more
+        self.g.sh(f"wait_for {timeout} sh -c '[ $(awk \"{{ print \\$5 }}\" "
+                  f"/sys/block/{self.dev}/stat) -ge {goal} ]'",
+                  timeout=timeout + 30)
+        assert not self.job.done, f"the load ended:\n{self.job.output}"
+
+    def stop(self):
+        """Stop; raises unless all of it was right."""
+        self.job.kill("INT")
+        out = self.job.wait(90, check=False)
+        # Told to stop, fio ends with 128 and says separately how it went.
+        if self.job.status not in (0, 128) or result(out)["error"]:
+            raise CommandFailed(self.job.command, self.job.status, out)
+
+    def ends(self, timeout=60):
+        """Wait for a load that cannot go on; its output."""
+        out = self.job.wait(timeout, check=False)
+        assert self.job.status, "nobody told the load that its disk is gone"
+        return out
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.stop()
+
+
+def dd(g, dev, place, write=False):
+    """Read or write 4 KiB at a place; the status and what dd says."""
+    ways = f"if=/dev/zero of=/dev/{dev} seek={place} oflag=direct" if write \
+        else f"if=/dev/{dev} of=/dev/null skip={place} iflag=direct"
+    return g.status(f"dd bs=4k count=1 {ways}", timeout=60)

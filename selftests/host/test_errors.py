@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What becomes of requests that the host fails, holds or delays."""
+
+import time
+
+import pytest
+from load import Busy, command, dd, result, verify
+from vbl import Disk
+
+# Sector 2048 to 2055 of a disk: block 256.
+BAD = 256
+
+
+def failing(kind, **more):
+    """A disk on which one kind of request fails at the block BAD."""
+    where = {} if kind == "flush" else {"sector": BAD * 8}
+    return Disk(blkdebug={"inject-error": [
+        {"event": "none", "iotype": kind, "errno": 5, "once": False,
+         **where, **more}]})
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_error_is_reported(boot, kernel, kind):
+    """The guest is told, the neighbours are not hit, the disk goes on."""
+    g = boot(kernel=kernel, disks=[failing(kind)])
+    mark, dev, writes = g.dmesg_mark(kind), g.dev(), kind == "write"
+    for place in (BAD - 1, BAD + 1):
+        assert dd(g, dev, place, writes)[0] == 0
+    for _ in range(3):
+        status, out = dd(g, dev, BAD, writes)
+        assert status and "Input/output error" in out
+    assert dd(g, dev, BAD, not writes)[0] == 0
+    assert f"I/O error, dev {dev}, sector {BAD * 8}" in g.dmesg_since(mark)
+    verify(g, dev, "--offset=4M")
+    assert dd(g, dev, BAD, writes)[0]
+
+
+def test_error_in_a_crowd(boot):
+    """One request of many fails; all the others are right."""
+    g = boot(disks=[failing("write")])
+    dev = g.dev()
+    out = g.status(
+        command(dev, "--rw=write --size=8M --iodepth=64 --do_verify=0 "
+                "--continue_on_error=write", "--bs=4k"), timeout=120)[1]
+    assert result(out)["total_err"] == 1
+    data = g.disks[0].path.read_bytes()
+    assert [n for n in range(2048)
+            if not any(data[n * 4096:(n + 1) * 4096])] == [BAD]
+
+
+def test_flush_error(boot):
+    """A flush that fails is what fsync says."""
+    g = boot(disks=[failing("flush")])
+    write = f"dd if=/dev/zero of=/dev/{g.dev()} bs=4k count=1 "
+    status, out = g.status(write + "conv=fsync")
+    assert status and "Input/output error" in out
+    g.sh(write + "oflag=direct")
+
+
+@pytest.mark.parametrize("kind, option", [("discard", ""),
+                                          ("write-zeroes", "-z")])
+def test_discard_error(boot, kind, option):
+    g = boot(disks=[failing(kind)])
+    dev = g.dev()
+    status, out = g.status(f"/bin/blkdiscard -f {option} -o {BAD * 4096} "
+                           f"-l 65536 /dev/{dev}")
+    if kind == "discard":
+        assert status and "error" in out
+    # The block layer may write zeroes by hand where the disk cannot.
+    elif status == 0:
+        assert g.sh(f"dd if=/dev/{dev} bs=4k skip={BAD} count=16 iflag=direct "
+                    "2>/dev/null | tr -d '\\0' | wc -c").strip() == "0"
+    verify(g, dev, "--offset=4M")
+
+
+@pytest.mark.parametrize("queues, indirect", [(1, True), (2, True),
+                                              (1, False)])
+def test_one_request_stuck(boot, queues, indirect):
+    """A write that the host holds waits, while all others come and go."""
+    g = boot(disks=[Disk(blkdebug={}, num_queues=queues, indirect=indirect)])
+    dev, node = g.dev(), g.disks[0].node
+    g.hmp(f'qemu-io {node} "break pwritev A"')
+    held = g.start("head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
+                   f"of=/dev/{dev} bs=4k count=1 seek=2 oflag=direct")
+    g.sh(f"wait_for 10 grep -q ' 1$' /sys/block/{dev}/inflight")
+    for _ in range(3):
+        verify(g, dev, "--offset=4M --size=8M")
+    assert not held.done
+    assert g.sh(f"cat /sys/block/{dev}/inflight").split()[1] == "1"
+    g.hmp(f'qemu-io {node} "resume A"')
+    held.wait()
+    assert g.sh(f"dd if=/dev/{dev} bs=4k skip=2 count=1 iflag=direct "
+                "2>/dev/null | cmp - /tmp/held") == ""
+
+
+def test_everything_stuck(boot):
+    """The host is away for a while: nothing fails, nothing is forgotten."""
+    g = boot(disks=[Disk(throttle={"iops-total": 20000})])
+    with Busy(g, g.dev(), "--iodepth=64") as busy:
+        for _ in range(3):
+            g.qmp("stop")
+            g.wait_event("STOP")
+            g.qmp("cont")
+            g.wait_event("RESUME")
+            busy.goes_on()
+
+
+def test_slow_disk(boot):
+    """A throttled disk is slow, and nothing else."""
+    g = boot(disks=[Disk(throttle={"iops-total": 100})])
+    began = time.monotonic()
+    g.sh(command(g.dev(), "--size=1M --iodepth=64", "--bs=4k"),
+         timeout=120)
+    # 256 writes and as many reads; the first tenth of a second is free.
+    assert time.monotonic() - began > 4
+
+
+def test_host_stops_at_error(boot):
+    """werror=stop: the host repairs what is wrong, the guest never knows."""
+    g = boot(disks=[Disk(werror="stop", rerror="stop", blkdebug={
+        "inject-error": [{"event": "none", "iotype": "write", "errno": 28,
+                          "sector": BAD * 8, "once": True}]})])
+    job = g.start(f"head -c 4096 /dev/urandom >/tmp/x; dd if=/tmp/x "
+                  f"of=/dev/{g.dev()} bs=4k count=1 seek={BAD} oflag=direct")
+    g.wait_event("BLOCK_IO_ERROR")
+    g.wait_event("STOP")
+    assert not job.done
+    g.qmp("cont")
+    job.wait()
+    g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={BAD} count=1 iflag=direct "
+         "2>/dev/null | cmp - /tmp/x")
+
+
+def test_read_only(boot, kernel):
+    """The block layer refuses writes before the device has to."""
+    g = boot(kernel=kernel, disks=[Disk(readonly=True)])
+    dev = g.dev()
+    assert g.sh(f"cat /sys/block/{dev}/ro") == "1\n"
+    assert g.sh(f"blockdev --getro /dev/{dev}") == "1\n"
+    assert g.sh(f"cut -c 6 $(virtio_of {g.bdf(0)})/features") == "1\n"
+    mark = g.dmesg_mark("write")
+    assert dd(g, dev, 0, write=True)[0]
+    g.status(f"blockdev --setrw /dev/{dev}")
+    assert dd(g, dev, 0, write=True)[0]
+    assert "I/O error" not in g.dmesg_since(mark)
+    assert g.status(f"/bin/blkdiscard -f /dev/{dev}")[0]
+    assert dd(g, dev, 0)[0] == 0

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Every guest program on every kernel; one pytest item each."""
+
+import pytest
+from vbl import VblError, program as room
+
+from conftest import POINTS
+
+
+def test_program(program, programs, request):
+    path, want, kernel = program
+    guest = programs.get(want, kernel)
+    try:
+        got = room.run(guest, path.name, want.timeout)
+        programs.settle(want.fresh or got.outcome == "failed")
+    except VblError:
+        programs.drop()
+        raise
+    if got.outcome == "failed":
+        pytest.fail(f"{path.name} on {kernel}: {got.why}\n"
+                    f"--- output\n{got.output}--- kernel log\n{got.log}",
+                    pytrace=False)
+    if got.outcome == "skipped":
+        pytest.skip(got.why)
+    POINTS.extend((request.node.callspec.id, p) for p in got.skipped_points)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Devices that misbehave: they are reset, and nothing is lost by it."""
+
+import pytest
+from load import Busy, dd, verify
+from qtest import Line, Ring
+from vbl import Disk
+
+PARAMS = "/sys/module/virtio_lite/parameters"
+
+
+@pytest.fixture
+def line():
+    one = Line()
+    yield one
+    one.close()
+
+
+def one_queue(**options):
+    """A disk whose only queue every request has to take."""
+    return Disk(**{"transport": "modern", "num_queues": 1, **options})
+
+
+def trouble(g, what, disk=0):
+    return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
+
+
+def wait_trouble(g, what, least=1, timeout=30):
+    """Until something was counted; counting makes no other noise."""
+    g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/trouble/"
+         f"{what}) -ge {least} ]'", timeout=timeout + 20)
+
+
+def start_write(g, place=2):
+    """One write of 4 KiB of noise, which is also kept in /tmp/held."""
+    return g.start(f"head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
+                   f"of=/dev/{g.dev()} bs=4k count=1 seek={place} "
+                   "oflag=direct")
+
+
+def wait_in_flight(g, n=1):
+    g.sh(f"wait_for 20 grep -q ' {n}$' /sys/block/{g.dev()}/inflight")
+
+
+def held_is_there(g, place=2):
+    """What start_write() wrote can be read back."""
+    assert g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={place} count=1 "
+                "iflag=direct 2>/dev/null | cmp - /tmp/held") == ""
+
+
+def limit(g, bps):
+    g.qmp_raw("qom-set", {"path": f"/objects/{g.disks[0].id}-group",
+                          "property": "limits", "value": {"bps-total": bps}})
+
+
+def hold(g, place=2):
+    """A write that the host keeps until it drains the disk, as a reset does.
+
+    The limit is for those to come; it is off again when this returns.
+    """
+    limit(g, 1)
+    # The first one always passes.
+    assert dd(g, g.dev(), 8)[0] == 0
+    job = start_write(g, place)
+    wait_in_flight(g)
+    limit(g, 0)
+    return job
+
+
+def writes_of(g):
+    """How many writes the device has done, according to the host."""
+    for b in g.qmp("query-blockstats"):
+        if f"/{g.disks[0].id}/" in b.get("qdev", ""):
+            return b["stats"]["wr_operations"]
+    raise AssertionError("QEMU does not know the disk")
+
+
+def the_end(g):
+    """All is well after all."""
+    verify(g, g.dev(), "--size=4M")
+    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+
+
+# -- the device gives up -----------------------------------------------------
+
+def test_needs_reset(boot, kernel, line):
+    """QEMU finds nonsense in the ring and asks for a reset."""
+    g = boot(kernel=kernel, devices=line.devices,
+             disks=[one_queue(throttle={})])
+    ring = Ring(g, line.connect())
+
+    # Once for sure with a request that the host has.
+    held, before = hold(g), writes_of(g)
+    ring.offend()
+    wait_trouble(g, "resets")
+    held.wait()
+    assert writes_of(g) == before + 2
+    held_is_there(g)
+
+    with Busy(g, g.dev(), "--iodepth=32") as busy:
+        for n in range(2, 5):
+            # Or the guest would write to the same place.
+            g.qmp("stop")
+            ring.offend()
+            g.qmp("cont")
+            wait_trouble(g, "resets", n)
+            busy.goes_on()
+    assert trouble(g, "protocol") == 0
+    the_end(g)
+
+
+# -- breaches of the protocol ------------------------------------------------
+
+def used_out_of_range(ring, head):
+    ring.give(ring.num)
+
+
+def used_not_in_flight(ring, head):
+    ring.give((head + 1) % ring.num)
+
+
+def used_jump(ring, head):
+    ring.used_idx += ring.num + 1
+
+
+def used_without_status(ring, head):
+    ring.give(head)
+
+
+BREACHES = {
+    used_out_of_range: "bad used id: ",
+    used_not_in_flight: "bad used id, which is not in flight",
+    used_jump: "bad used index",
+    used_without_status: "bad used id, of a request without status",
+}
+
+
+@pytest.mark.parametrize("options", [
+    {}, pytest.param({"packed": True}, marks=pytest.mark.full)],
+    ids=lambda o: "-".join(o) or "plain")
+def test_breaches(boot, line, options):
+    """Whatever the ring says, a request ends when it was answered."""
+    g = boot(disks=[one_queue(throttle={}, **options)],
+             devices=line.devices)
+    ring = Ring(g, line.connect(), packed="packed" in options)
+    done = 0
+    for breach, words in BREACHES.items():
+        if ring.packed and breach is used_jump:
+            continue
+        held = hold(g)
+        mark, before = g.dmesg_mark(breach.__name__), writes_of(g)
+        assert not held.done
+        breach(ring, ring.newest())
+        ring.interrupt()
+        done += 1
+        wait_trouble(g, "resets", done)
+        held.wait()
+        # Once when the host drained, once more when the guest sent it again.
+        assert writes_of(g) == before + 2
+        assert words in g.dmesg_since(mark)
+        assert trouble(g, "protocol") >= done
+        held_is_there(g)
+    the_end(g)
+
+
+def test_dead(boot, line):
+    """A device that does not learn is given up; nothing hangs."""
+    g = boot(disks=[one_queue(throttle={})],
+             devices=line.devices, params="reset_attempts=1")
+    ring = Ring(g, line.connect())
+    for n in range(2):
+        held = hold(g)
+        used_out_of_range(ring, None)
+        ring.interrupt()
+        if n == 0:
+            held.wait()
+            wait_trouble(g, "resets")
+    out = held.wait(check=False)
+    assert held.status and "Input/output error" in out
+    dev = g.dev()
+    assert dd(g, dev, 0, write=True)[0]
+    # It may end at sector 0 now.
+    status, out = dd(g, dev, 0)
+    assert status or "0+0 records in" in out
+    assert "the disk is dead" in g.sh("dmesg")
+    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+
+
+# -- requests that do not come back ------------------------------------------
+
+@pytest.mark.full
+def test_slow(boot):
+    """The host takes its time: it is waited for, and people are told."""
+    g = boot(disks=[one_queue(blkdebug={})],
+             params="request_timeout=1")
+    node, mark = g.disks[0].node, g.dmesg_mark("slow")
+    g.hmp(f'qemu-io {node} "break pwritev A"')
+    held = start_write(g)
+    wait_trouble(g, "slow", 2)
+    assert not held.done
+    assert "sector 16, is late: waiting" in g.dmesg_since(mark)
+    g.hmp(f'qemu-io {node} "resume A"')
+    held.wait()
+    assert trouble(g, "resets") == 0
+    held_is_there(g)
+    the_end(g)
+
+
+# -- parameters --------------------------------------------------------------
+
+def test_parameters(boot):
+    """What makes no sense is refused, when loading and later."""
+    g = boot(disks=[Disk()], driver=None)
+    for bad in ("timeout_action=nonsense", "timeout_action=",
+                "request_timeout=0", "request_timeout=86401",
+                "request_timeout=x"):
+        status, out = g.status(f"vbl_load {bad}")
+        assert status and "nvalid" in out, out
+    g.sh("vbl_load timeout_action=wait request_timeout=7 && vbl_take_all")
+    read = f"cd {PARAMS}; cat timeout_action request_timeout reset_attempts"
+    assert g.sh(read).split() == ["wait", "7", "5"]
+    for name, value in (("timeout_action", "nonsense"),
+                        ("request_timeout", "0")):
+        assert g.status(f"echo {value} >{PARAMS}/{name}")[0]
+    assert g.sh(read).split() == ["wait", "7", "5"]
+    assert g.sh(f"cat /sys/block/{g.dev()}/queue/io_timeout") == "7000\n"
+    for action in ("auto", "reset", "fail"):
+        g.sh(f"echo {action} >{PARAMS}/timeout_action")
+        assert g.sh(f"cat {PARAMS}/timeout_action") == f"{action}\n"
+    g.sh("vbl_unload")

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# What every program in this folder starts with: KTAP, and a disk to use.
+#
+#	. "${0%/*}/lib.sh"
+#	disk=$(lite_disk) || skip_all "no disk of virtio_lite"
+#	is "capacity" "$(blockdev --getsize64 "$disk")" 67108864
+#	finish
+#
+# One line of output per point, the reason of a failure behind "#".  A program
+# that ends before it said finish has failed, whatever it said before.
+# Exit status: 0 passed, 1 failed, 4 skipped.
+
+here=$(cd "$(dirname "$0")" && pwd)
+for _f in /lib/vbl.sh "$here/../scripts/in-guest/vbl.sh"; do
+	# shellcheck source=../scripts/in-guest/vbl.sh
+	[ -e "$_f" ] && . "$_f" && break
+done
+PATH=$PATH:$here/../scripts
+
+points=0 failures=0 skips=0 finished='' undo=''
+tmp=$(mktemp -d)
+
+leave()
+{
+	_status=$?
+	trap - EXIT
+	eval "$undo"
+	rm -rf "$tmp"
+	if [ -z "$finished" ]; then
+		echo "Bail out! ended early with status $_status"
+		exit 1
+	fi
+	exit $_status
+}
+trap leave EXIT
+trap 'exit 1' INT TERM
+echo "KTAP version 1"
+
+# at_exit COMMAND: also when the program ends early; the last one first.
+at_exit()
+{
+	undo="$1
+$undo"
+}
+
+# say TEXT: diagnostics, one or many lines.
+say()
+{
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+ok()
+{
+	points=$((points + 1))
+	echo "ok $points $1"
+}
+
+not_ok()
+{
+	points=$((points + 1))
+	failures=$((failures + 1))
+	echo "not ok $points $1"
+	shift
+	[ $# = 0 ] || say "$@"
+}
+
+# skip POINT REASON
+skip()
+{
+	points=$((points + 1))
+	skips=$((skips + 1))
+	echo "ok $points $1 # SKIP $2"
+}
+
+# skip_all REASON: nothing here can be tested.
+skip_all()
+{
+	echo "1..0 # SKIP $*"
+	finished=yes
+	exit 4
+}
+
+# is POINT IS SHALL-BE
+is()
+{
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "got '$2' instead of '$3'"
+	fi
+}
+
+# like POINT TEXT PATTERN: a pattern of the shell, for the whole text.
+like()
+{
+	# shellcheck disable=SC2254
+	case $2 in
+	$3) ok "$1" ;;
+	*) not_ok "$1" "got '$2' instead of $3" ;;
+	esac
+}
+
+# runs POINT COMMAND...: the command ends with status 0.
+runs()
+{
+	_name=$1
+	shift
+	if "$@" >"$tmp/out" 2>&1; then
+		ok "$_name"
+	else
+		not_ok "$_name" "exit status $?: $*
+$(tail -n 20 "$tmp/out")"
+		return 1
+	fi
+}
+
+# fails POINT COMMAND...: the command does not.
+fails()
+{
+	_name=$1
+	shift
+	if "$@" >"$tmp/out" 2>&1; then
+		not_ok "$_name" "exit status 0: $*
+$(tail -n 20 "$tmp/out")"
+	else
+		ok "$_name"
+	fi
+}
+
+finish()
+{
+	echo "1..$points"
+	finished=yes
+	[ $failures = 0 ] || exit 1
+	[ $skips -lt $points ] || exit 4
+	exit 0
+}
+
+# The shell of a small guest prefers what is built into it to these.
+blkdiscard()
+{
+	"$(which blkdiscard)" "$@"
+}
+
+fallocate()
+{
+	"$(which fallocate)" "$@"
+}
+
+# has COMMAND: it is here, and works.
+has()
+{
+	command -v "$1" >/dev/null 2>&1 && "$1" --version >/dev/null 2>&1
+}
+
+# Disks are overwritten.  Outside of the harness their owner has to name them.
+lite_bdfs()
+{
+	for _b in $(vbl_disks); do
+		[ "$(pci_driver "$_b")" = virtio-pci-lite ] || continue
+		case " ${VBL_DISKS-} " in
+		"  ") [ -e /lib/vbl.sh ] && echo "$_b" ;;
+		*" $_b "*) echo "$_b" ;;
+		esac
+	done
+}
+
+# lite_bdf [N]: address of the Nth disk of our driver, counted from 0.
+lite_bdf()
+{
+	_bdf=$(lite_bdfs | sed -n "$((${1:-0} + 1))p")
+	[ -n "$_bdf" ] && echo "$_bdf"
+}
+
+# lite_disk [N]: the same as /dev/vdX.
+lite_disk()
+{
+	_bdf=$(lite_bdf "${1:-0}") && echo "/dev/$(disk_of "$_bdf")"
+}
+
+# need_disk [N]: set $bdf, $disk, $name and $block, or end the program.
+need_disk()
+{
+	bdf=$(lite_bdf "${1:-0}") ||
+		skip_all "needs $((${1:-0} + 1)) disk(s) of virtio_lite" \
+			"(by hand: VBL_DISKS=\"address...\" names those" \
+			"whose contents may go)"
+	name=$(disk_of "$bdf") || exit 1
+	# shellcheck disable=SC2034
+	disk=/dev/$name block=/sys/block/$name
+}
+
+# module: where virtio_lite.ko is.
+module()
+{
+	for _f in /virtio_lite.ko "$here/../virtio_lite.ko"; do
+		[ -e "$_f" ] && echo "$_f" && return
+	done
+	return 1
+}
+
+# reads DISK [dd operands]: reading works, past any cache.
+reads()
+{
+	_d=$1
+	shift
+	dd if="$_d" of=/dev/null bs=64k count=16 iflag=direct "$@" 2>&1
+}
+
+# random FILE BYTES
+random()
+{
+	head -c "$2" /dev/urandom >"$1"
+}
+
+# sum [FILE]: of a file or of the input
+sum()
+{
+	sha256sum "$@" | cut -d ' ' -f 1
+}
+
+# busy DISK [fio options]: writes and checks in the background, to not_busy.
+busy()
+{
+	busy_disk=${1#/dev/}
+	shift
+	fio --name=busy --filename="/dev/$busy_disk" --rw=randwrite --bs=4k \
+		--ioengine=libaio --iodepth=16 --direct=1 --size=8M \
+		--offset=16M --verify=crc32c --verify_backlog=256 \
+		--verify_fatal=1 --time_based --runtime=600 --thread \
+		--output="$tmp/busy" "$@" >"$tmp/busy.err" 2>&1 &
+	busy_pid=$!
+	at_exit "kill -9 $busy_pid 2>/dev/null"
+	keeps_busy
+}
+
+# keeps_busy: the disk goes on; it finishes some more from now on.
+keeps_busy()
+{
+	_more=$(($(writes "$busy_disk") + 50))
+	wait_for 60 sh -c "[ \$(awk '{ print \$5 }' \
+		/sys/block/$busy_disk/stat) -gt $_more ]"
+}
+
+# writes DISK: how many it has finished.
+writes()
+{
+	awk '{ print $5 }' "/sys/block/${1#/dev/}/stat"
+}
+
+# not_busy: stop, and tell whether all went well until then.
+not_busy()
+{
+	# Told to stop, fio ends with 128, and says separately how it went.
+	kill -INT "$busy_pid" 2>/dev/null
+	wait "$busy_pid"
+	if grep -q ': err= *0:' "$tmp/busy" && ! grep -q verify: "$tmp/busy.err"
+	then
+		return 0
+	fi
+	cat "$tmp/busy.err" "$tmp/busy"
+	return 1
+}

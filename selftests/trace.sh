@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The tracepoints tell both journeys in order: of a write, and of a probe.
+
+. "${0%/*}/lib.sh"
+
+# events: names of what was traced, in order, on one line
+events()
+{
+	sed -n 's/.*: \([a-z_]*\): virtio[0-9].*/\1/p
+		s/.*: \(virtio_pci_probe\): .*/\1/p' "$trace/trace" | tr '\n' ' '
+}
+
+# field EVENT NAME: of the first such event
+field()
+{
+	sed -n "s/.* $1: .*\\b$2=\\([^ ]*\\).*/\\1/p" "$trace/trace" | head -n 1
+}
+
+start()
+{
+	: >"$trace/trace"
+	echo 1 >"$trace/events/virtio_lite/enable"
+}
+
+stop()
+{
+	echo 0 >"$trace/events/virtio_lite/enable"
+}
+
+need_disk
+[ -d /sys/kernel/tracing/events/virtio_lite ] ||
+	skip_all "no tracepoints in this kernel"
+trace=/sys/kernel/tracing/instances/lite-trace
+mkdir $trace || skip_all "no instances of tracing"
+at_exit "rmdir $trace"
+# Clocks of several CPUs, so that the order of events is their true order.
+echo mono >$trace/trace_clock
+
+sync
+start
+dd if=/dev/zero of="$disk" bs=4096 seek=3 count=1 oflag=direct 2>/dev/null
+stop
+is "a write" "$(events)" "virtblk_queue_rq virtqueue_add virtqueue_kick \
+virtqueue_notify vp_interrupt virtblk_complete "
+is "its operation" "$(field virtblk_queue_rq op)" 1
+is "its sector" "$(field virtblk_queue_rq sector)" 24
+is "its bytes" "$(field virtblk_queue_rq bytes)" 4096
+is "header, data, status" "$(field virtblk_queue_rq value)" 3
+is "the tag is the head" \
+	"$(sed -n 's/.* virtqueue_add: [^ ]* [^ ]* \([0-9]*\) .*/\1/p' $trace/trace)" \
+	"$(field virtblk_queue_rq tag)"
+is "the same tag comes back" "$(field virtblk_complete tag)" \
+	"$(field virtblk_queue_rq tag)"
+is "its status" "$(field virtblk_complete value)" 0
+
+start
+dd if="$disk" of=/dev/null bs=512 count=1 iflag=direct 2>/dev/null
+stop
+is "a read" "$(events)" "virtblk_queue_rq virtqueue_add virtqueue_kick \
+virtqueue_notify vp_interrupt virtblk_complete "
+is "operation of the read" "$(field virtblk_queue_rq op)" 0
+
+start
+dd if=/dev/zero of="$disk" bs=4096 count=1 conv=fsync 2>/dev/null
+stop
+is "a flush follows the write" \
+	"$(sed -n 's/.* virtblk_queue_rq: .*op=\([0-9]*\).*/\1/p' $trace/trace |
+		tail -n 2 | tr '\n' ' ')" "1 2 "
+
+echo "$bdf" >$PCI/drivers/virtio-pci-lite/unbind
+start
+echo "$bdf" >$PCI/drivers/virtio-pci-lite/bind
+stop
+is "a probe" "$(events | grep -o 'virtio_[a-z_]* \|virtblk_probe ' |
+	tr -d '\n')" "virtio_pci_probe virtio_register virtio_match \
+virtio_negotiate virtblk_probe virtio_ready "
+is "the function" \
+	"$(sed -n 's/.* virtio_pci_probe: \([^ ]*\) .*/\1/p' $trace/trace)" "$bdf"
+like "reading partitions comes after it" "$(events)" \
+	"*virtio_ready *virtblk_queue_rq *"
+finish
