@@ -22,6 +22,8 @@ def main():
         room.add_arguments(p)
         p.set_defaults(fn=room.run)
     args = top.parse_args()
+    # One QEMU for all figures: the one the plugin is built for.
+    os.environ.setdefault("VBL_QEMU", "qemu-system-x86_64")
     # Leave through the finally clauses, so that no file stays behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: sys.exit(128 + n))

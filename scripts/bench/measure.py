@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from vbl import Disk, Guest, SetupError, cache
+from vbl.qemu import binary
 
 from . import build
 from .symbols import (GROUPS, OURS, SCHED, UPSTREAM, Symbols, group_of,
@@ -119,6 +120,8 @@ class Bench:
         self.drivers, self.symbols = drivers, None
         # A plugin needs an emulated CPU, also where KVM would work.
         os.environ["VBL_ACCEL"] = "tcg"
+        # Said outright, or an old QEMU would be passed over for a newer one.
+        guest.setdefault("qemu", binary())
         self._folder = tempfile.TemporaryDirectory(prefix="vbl-bench-")
         self.folder, self._results = Path(self._folder.name), 0
         if "," in self._folder.name:

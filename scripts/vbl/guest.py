@@ -14,7 +14,7 @@ from . import initramfs, ktap, tree
 from .errors import (CommandFailed, GuestDied, GuestHung, QemuFailed,
                      SetupError)
 from .kernel import build_module, pick_kernel
-from .qemu import Process, accelerator, binary, time_scale, work_folder
+from .qemu import Process, choose, time_scale, work_folder
 
 APPEND = ("console=ttyS0,115200 quiet panic=-1 oops=panic panic_on_warn=1 "
           "hung_task_panic=1 softlockup_panic=1 mitigations=off tsc=reliable "
@@ -158,12 +158,11 @@ class Guest:
         p.qmp("qmp_capabilities", None, until)
 
     def _argv(self):
-        command = binary(self.qemu_given)
         kernel = self.kernel
         initrd = initramfs.initrd(kernel, self.ko, self.modules, self.files,
                                   self.folder)
         image = kernel.image if self.suspend else kernel.boot_file
-        self.accel = accelerator(command, image, initrd)
+        command, self.accel = choose(self.qemu_given, image, initrd)
         machine = self.machine
         append = APPEND
         if self.iommu:

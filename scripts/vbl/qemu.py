@@ -2,22 +2,31 @@
 """The QEMU process: where it is, whether KVM works, how it is started."""
 
 import ctypes
+import functools
 import json
 import os
+import re
 import selectors
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from . import cache
+from . import cache, lab
 from .errors import QemuFailed, SetupError
 
 KVM_PROBE_SECONDS = 15
+# The first whose emulated CPUs can be trusted.  Before, a block of code that
+# was patched while it was translated could stay in use: kernels patch
+# themselves all the time, and one guest in a few dozen died of an old int3.
+# And a guest with one CPU got no memory barriers, though the device runs in
+# another thread: notifications were lost.
+GOOD_TCG = (8, 1)
 
 
 def binary(given=None):
@@ -28,6 +37,39 @@ def binary(given=None):
     if not path:
         raise SetupError(f"{words[0]} not found; run scripts/setup")
     return [path, *words[1:]]
+
+
+@functools.cache
+def version(path):
+    """Version of the QEMU command @path, such as (7, 2, 22)."""
+    got = subprocess.run([path, "--version"], capture_output=True, text=True)
+    found = re.search(r"version (\d+(\.\d+)+)", got.stdout)
+    if not found:
+        raise SetupError(f"{path} --version: {got.stdout}{got.stderr}")
+    return tuple(int(n) for n in found[1].split("."))
+
+
+def choose(given, kernel_image, initrd):
+    """(QEMU command, accelerator) for a guest.
+
+    Unless somebody said which QEMU, an old one is used with KVM only.
+    """
+    command = binary(given)
+    accel = accelerator(command, kernel_image, initrd)
+    if accel == "tcg" and not given and not os.environ.get("VBL_QEMU") and \
+            version(command[0]) < GOOD_TCG:
+        command = _newer(command[0])
+    return command, accel
+
+
+@functools.cache
+def _newer(old):
+    try:
+        return [lab.qemu()]
+    except SetupError as e:
+        print(f"warning: {e}\nGoing on with {old}, whose emulated CPUs let "
+              "guests die at random.", file=sys.stderr, flush=True)
+        return [old]
 
 
 def time_scale():
