@@ -77,6 +77,19 @@ def test_give_back_one(ours):
     ours.dmesg_check(mark)
 
 
+def test_give_back_in_order(ours):
+    """The kernel's driver would lose a disk whose next name we hold."""
+    status, out = ours.status(f"give_back {ours.bdf(1)}")
+    assert status == 1 and "give back vda first" in out
+    assert owners(ours) == ["virtio-pci-lite"] * 2
+    for n in range(2):
+        ours.sh(f"give_back {ours.bdf(n)}")
+        ours.sh(f"dd if=/dev/{ours.dev(n)} of=/dev/null bs=1M count=8 "
+                "iflag=direct")
+    assert owners(ours) == ["virtio-pci"] * 2
+    ours.sh("vbl_take_all")
+
+
 def test_unload(ours):
     """The module leaves, and the disks are free for anyone."""
     mark = ours.dmesg_mark("unload")

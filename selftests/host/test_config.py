@@ -158,7 +158,7 @@ def test_packed_offered(boot, kernel, indirect):
     """A device with a packed ring works, whichever ring is taken."""
     g = boot(kernel=kernel, disks=[Disk(
         transport="modern", packed=True, indirect=indirect)])
-    assert features(g)[32] == "1"
+    assert features(g)[32] == features(g)[34] == "1"
     verify(g, g.dev())
     scatter(g, g.dev())
 
