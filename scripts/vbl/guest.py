@@ -86,10 +86,12 @@ class Guest:
             raise SetupError(f"Guest driver={driver!r}: lite, upstream or None")
         self.kernel = pick_kernel(kernel)
         self.disks, self.driver, self.params = list(disks), driver, params
-        self.smp, self.mem, self.append = smp, mem, append
+        self.smp, self.append = smp, append
+        # KASAN keeps an eighth, and what was freed, for itself.
+        self.mem = max(mem, 1536) if self.kernel.debug else mem
         self.machine, self.devices = machine, list(devices)
         self.modules, self.files, self.ko = modules, files or {}, ko
-        self.scale = time_scale()
+        self.scale = time_scale() * (5 if self.kernel.debug else 1)
         self.timeout, self.qemu_given = timeout * self.scale, qemu
         self.iommu, self.incoming, self.share_mem = iommu, incoming, share_mem
         self.suspend, self.tools = suspend, tools

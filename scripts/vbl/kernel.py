@@ -15,7 +15,7 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
-from . import cache, tree
+from . import cache, debug_kernel, tree
 from .errors import BuildFailed, SetupError
 
 
@@ -30,6 +30,10 @@ class Kernel:
 
     release: str
     headers: Path
+    # Folder with boot/ and lib/modules/, where these are not the release's own.
+    root: Path = None
+    # Slow and hungry, for what it checks.
+    debug: bool = False
 
     def __str__(self):
         return self.release
@@ -37,11 +41,15 @@ class Kernel:
     @property
     def series(self):
         """Short name, such as 6.12."""
+        if self.debug:
+            return "debug"
         return ".".join(self.release.split(".")[:2])
 
     @cached_property
     def _root(self):
         """Folder holding boot/vmlinuz-REL and lib/modules/REL."""
+        if self.root:
+            return self.root
         image = Path("/boot") / f"vmlinuz-{self.release}"
         deps = Path("/lib/modules") / self.release / "modules.dep"
         if os.access(image, os.R_OK) and os.access(deps, os.R_OK):
@@ -159,11 +167,20 @@ def default_kernel():
 
 
 def pick_kernel(want=None):
-    """The kernel called @want: a release, a prefix such as 6.1, or None."""
+    """The kernel called @want: a release, a prefix such as 6.1, or None.
+
+    debug is the one with KASAN and others, when it was built.
+    """
     if isinstance(want, Kernel):
         return want
     if not want:
         return default_kernel()
+    if want == "debug":
+        found = debug_kernel.find()
+        if not found:
+            raise SetupError("K=debug: it is not built yet; run "
+                             "scripts/setup --debug-kernel")
+        return Kernel(*found, debug=True)
     for k in kernels():
         if k.release == want or (k.release.startswith(want) and
                                  not k.release[len(want)].isdigit()):
