@@ -15,7 +15,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% KDIR=% FULL=% WRITE=% OLD=% NEW=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -48,11 +48,15 @@ run: setup
 shell:
 	@$(GUEST) shell
 
-check:
-	@$(PYTEST) -v selftests/host $(if $(T),-k '$(T)')
+# J tests at a time, those that share a guest one after another.
+J ?= $(shell nproc)
+TESTS = $(PYTEST) -v -n $(J) --dist loadgroup selftests/host $(if $(T),-k '$(T)')
 
-check-all:
-	@$(PYTEST) -v --full selftests/host $(if $(T),-k '$(T)')
+check: setup
+	@$(TESTS)
+
+check-all: setup
+	@$(TESTS) --full
 
 unit:
 	@if test -e selftests/unit/Makefile; then \
@@ -81,7 +85,8 @@ help:
 	@echo "setup      install the Debian packages that are missing"
 	@echo "run        boot a guest, use a disk through the module, check the image"
 	@echo "shell      the same guest, with a prompt"
-	@echo "check      all tests; T=NAME only those, K=6.1 only that kernel"
+	@echo "check      all tests; T=NAME only those, K=6.1 only that kernel, J=1"
+	@echo "           one at a time (else one per CPU)"
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
 	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"

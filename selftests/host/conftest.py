@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import vbl                          # noqa: E402
 from vbl import kernel as kernel_room, ktap, program    # noqa: E402
 
-POINTS = []             # test points skipped inside programs that passed
 RESULTS = {}            # node id -> passed, failed or skipped
 
 
@@ -40,6 +39,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: only in make check-all")
+    config.addinivalue_line("markers", "xdist_group: cases for one worker")
 
 
 # pytest keeps a fixture only for the very same parameter object.
@@ -70,6 +70,12 @@ def pytest_generate_tests(metafunc):
                              indirect=True)
 
 
+# These take long in one piece: with several workers, nobody waits for them.
+FIRST = ("test_unit.py", "test_bench.py", "test_fail.py")
+
+# Files whose cases use one guest, one after another.
+ONE_GUEST = ("test_bench.py", "test_bind.py")
+
 # Files with many cases, each of which runs on one kernel only: they take turns,
 # so that every kernel sees half of them. --full runs all on all.
 TAKE_TURNS = ("test_config.py", "test_life.py")
@@ -88,7 +94,26 @@ def _other_turns(items):
             for at, item in enumerate(same) if at != turn % len(same)]
 
 
+def _together(item):
+    """Name of the cases that share a guest with @item, or None."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if "program" in params:
+        _, want, kernel = params["program"]
+        return f"programs {want.key(kernel)!r}"
+    if "cell" in params:
+        return f"cells {params['cell'].kernel}"
+    if item.path.name in ONE_GUEST:
+        return f"{item.path.name} {params.get('kernel')}"
+    return None
+
+
+# Before xdist looks for the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda i: i.path.name not in FIRST)
+    for item in items:
+        if _together(item):
+            item.add_marker(pytest.mark.xdist_group(_together(item)))
     if config.getoption("--full"):
         return
     left_out = [i for i in items if i.get_closest_marker("full")]
@@ -207,17 +232,18 @@ def pytest_collectreport(report):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if POINTS:
+    points = [text for r in terminalreporter.getreports("passed")
+              for name, text in r.user_properties if name == "skipped point"]
+    if points:
         terminalreporter.section("test points skipped inside programs")
-        for where, point in POINTS:
-            terminalreporter.line(f"{where}: {point.name}: "
-                                  f"{point.why or 'no reason given'}")
+        for text in points:
+            terminalreporter.line(text)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     if config.getoption("collectonly", False) or \
-            config.getoption("help", False):
+            config.getoption("help", False) or hasattr(config, "workerinput"):
         return
     count = {word: list(RESULTS.values()).count(word)
              for word in ("passed", "failed", "skipped")}
