@@ -99,11 +99,11 @@ def _together(item):
     params = getattr(getattr(item, "callspec", None), "params", {})
     if "program" in params:
         _, want, kernel = params["program"]
-        return f"programs {want.key(kernel)!r}"
+        return f"guest-{vbl.cache.digest(repr(want.key(kernel)))[:4]}"
     if "cell" in params:
-        return f"cells {params['cell'].kernel}"
+        return f"cells-{params['cell'].kernel.series}"
     if item.path.name in ONE_GUEST:
-        return f"{item.path.name} {params.get('kernel')}"
+        return f"{item.path.stem}-{params.get('kernel', '')}"
     return None
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every combination of what decides how a disk is driven.
 
-A cell is a register layout, an interrupt layout, a number of queues, and
-whether descriptors are indirect and notifications are by index.  In each, data
+A cell is a register layout, an interrupt layout, a number of queues, whether
+descriptors are indirect and notifications are by index, and, where the layout
+is modern, the kind of ring.  In each, data
 is written and checked, discarded and resized, and read and written by the
 kernel's own driver in turn.
 
@@ -43,30 +44,36 @@ class Cell:
     queues: int
     indirect: bool
     event_idx: bool
+    ring: str
     kernel: object
 
     def __str__(self):
         return "-".join((
             self.transport, self.irq, f"{self.queues}q",
             "indirect" if self.indirect else "direct",
-            "event" if self.event_idx else "flags", self.kernel.series))
+            "event" if self.event_idx else "flags", self.ring,
+            self.kernel.series))
 
     def disk(self):
         """The disk of this cell."""
         vectors = {"intx": 0, "shared": 2, "own": self.queues + 1}[self.irq]
         return Disk(size=SIZE, transport=self.transport, vectors=vectors,
                     num_queues=self.queues, indirect=self.indirect,
-                    event_idx=self.event_idx)
+                    event_idx=self.event_idx,
+                    packed=self.ring == "packed" or None)
 
 
 def cells():
-    """All 72; kernels alternate so that each meets every other value."""
+    """All 96; kernels alternate so that each meets every other value."""
     axes = [("legacy", "transitional", "modern"), ("intx", "shared", "own"),
-            (1, 4), (True, False), (True, False)]
+            (1, 4), (True, False), (True, False),
+            ("split", "packed")]
     kernels = matrix()
     for at in itertools.product(*(range(len(a)) for a in axes)):
         values = [a[n] for a, n in zip(axes, at)]
-        yield Cell(*values, kernels[sum(at) % len(kernels)])
+        cell = Cell(*values, kernels[sum(at) % len(kernels)])
+        if cell.transport == "modern" or cell.ring == "split":
+            yield cell
 
 
 def pairs(cell):
@@ -120,11 +127,12 @@ def check_layout(g, cell, n):
     virtio = g.sh(f"virtio_of {g.bdf(n)}").strip()
     name = virtio.rpartition("/")[2]
     bits = g.sh(f"cat {virtio}/features").strip()
-    assert {b: bits[b] for b in (9, 12, 13, 14, 28, 29, 32)} == {
+    assert {b: bits[b] for b in (9, 12, 13, 14, 28, 29, 32, 34)} == {
         b: str(int(on)) for b, on in {
             9: True, 12: cell.queues > 1, 13: True, 14: True,
             28: cell.indirect, 29: cell.event_idx,
-            32: cell.transport != "legacy"}.items()}
+            32: cell.transport != "legacy",
+            34: cell.ring == "packed"}.items()}
     assert g.sh(f"cat {virtio}/../device").strip() == \
         ("0x1042" if cell.transport == "modern" else "0x1001")
     assert g.sh(f"ls /sys/block/{g.dev(n)}/mq").split() == \
@@ -303,7 +311,8 @@ def test_covering_subset():
     """What make check runs leaves no pair of values out."""
     every = list(cells())
     chosen = covering(every)
-    assert len(every) == 72 and len(set(every)) == 72
+    assert len(every) == len(set(every)) == 96
+    assert sum(c.ring == "split" for c in every) == 72
     assert set().union(*map(pairs, chosen)) == set().union(*map(pairs, every))
     assert len(chosen) < 16
 
