@@ -22,7 +22,7 @@
  */
 int virtblk_accept(struct virtio_device *vdev, u64 *features)
 {
-	u64 offered = vdev->transport->get_features(vdev);
+	u64 offered = vdev->regs->get_features(vdev);
 
 	/* BLK-INIT-08: writing anywhere in a host-managed disk fails. */
 	if (!vdev->legacy && (offered & VIRTIO_BIT(BLK_ZONED)) &&
@@ -216,7 +216,11 @@ int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 
 /**
  * virtblk_set_capacity() - tell the block layer how large the disk is
- * @vblk: the disk; the mutex is held once the disk was added
+ * @vblk: the disk
+ *
+ * Context: may sleep. Only probe, before the disk is added, and the config
+ * work do this, so never two at a time; whoever takes vblk->vdev away stops the
+ * work first.
  */
 void virtblk_set_capacity(struct virtblk *vblk)
 {

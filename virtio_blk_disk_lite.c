@@ -347,10 +347,11 @@ static void virtblk_remove(struct virtio_device *vdev)
 
 	/* The disk goes: no news of its size or cache may come in between. */
 	WRITE_ONCE(vblk->removing, true);
+	virtio_config_disable(vdev);
 	cancel_work_sync(&vblk->config_work);
 
 	/* A device that is gone finishes nothing: do not wait for it. */
-	if (vdev->transport->get_status(vdev) == VIRTIO_S_GONE)
+	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_kill(vblk);
 	del_gendisk(vblk->disk);
 	cancel_work_sync(&vblk->recover_work);

@@ -177,7 +177,7 @@ static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
  */
 bool virtblk_check_status(struct virtblk *vblk)
 {
-	u8 status = vblk->vdev->transport->get_status(vblk->vdev);
+	u8 status = vblk->vdev->regs->get_status(vblk->vdev);
 
 	if (READ_ONCE(vblk->state) != VIRTBLK_LIVE)
 		return true;

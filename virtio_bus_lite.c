@@ -68,9 +68,9 @@ int virtio_reset_device(struct virtio_device *vdev)
 	bool warned = false;
 	u8 status;
 
-	vdev->transport->set_status(vdev, 0);
+	vdev->regs->set_status(vdev, 0);
 	for (;;) {
-		status = vdev->transport->get_status(vdev);
+		status = vdev->regs->get_status(vdev);
 		if (!status)
 			return 0;
 		if (status == VIRTIO_S_GONE) {
@@ -98,8 +98,7 @@ int virtio_reset_device(struct virtio_device *vdev)
  */
 void virtio_add_status(struct virtio_device *vdev, u8 status)
 {
-	vdev->transport->set_status(vdev,
-				    vdev->transport->get_status(vdev) | status);
+	vdev->regs->set_status(vdev, vdev->regs->get_status(vdev) | status);
 }
 
 /**
@@ -109,7 +108,7 @@ void virtio_add_status(struct virtio_device *vdev, u8 status)
 void virtio_device_ready(struct virtio_device *vdev)
 {
 	virtio_add_status(vdev, VIRTIO_S_DRIVER_OK);
-	trace_virtio_ready(vdev, vdev->transport->get_status(vdev));
+	trace_virtio_ready(vdev, vdev->regs->get_status(vdev));
 }
 
 /*
@@ -159,7 +158,7 @@ static int virtio_check_required(struct virtio_device *vdev, u64 accepted)
 static int virtio_negotiate_features(struct virtio_device *vdev)
 {
 	struct virtio_driver *drv = drv_to_virtio(vdev->dev.driver);
-	u64 offered = vdev->transport->get_features(vdev);
+	u64 offered = vdev->regs->get_features(vdev);
 	u64 accepted = virtio_choose_features(vdev, offered);
 	int err;
 
@@ -177,14 +176,14 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 		return -ENODEV;
 	}
 
-	vdev->transport->set_features(vdev, accepted);
+	vdev->regs->set_features(vdev, accepted);
 	vdev->features = accepted;
 	trace_virtio_negotiate(vdev, accepted);
 	if (vdev->legacy)
 		return 0;	/* LEG-INIT-01: there is no FEATURES_OK */
 
 	virtio_add_status(vdev, VIRTIO_S_FEATURES_OK);
-	if (!(vdev->transport->get_status(vdev) & VIRTIO_S_FEATURES_OK)) {
+	if (!(vdev->regs->get_status(vdev) & VIRTIO_S_FEATURES_OK)) {
 		virtio_err(vdev, "device refuses features %#llx out of %#llx (FEATURES_OK does not stay set)\n",
 			   accepted, offered);
 		return -ENODEV;
@@ -223,14 +222,14 @@ static void virtio_cread(struct virtio_device *vdev, unsigned int off,
 			 void *buf, unsigned int len)
 {
 	/* GEN-CFG-06: a field that is not there reads as 0, which all can bear */
-	if (off + len <= vdev->transport->config_len(vdev)) {
-		vdev->transport->get_config(vdev, off, buf, len);
+	if (off + len <= vdev->regs->config_len(vdev)) {
+		vdev->regs->get_config(vdev, off, buf, len);
 		return;
 	}
 	memset(buf, 0, len);
 	dev_warn_once(vdev->dev.parent,
 		      "config space ends at %u, before the field at %u\n",
-		      vdev->transport->config_len(vdev), off);
+		      vdev->regs->config_len(vdev), off);
 }
 
 /**
@@ -292,10 +291,10 @@ u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
 
 	for (tries = 0; tries < 100; tries++) {
 		before = v;
-		generation = vdev->transport->generation(vdev);
+		generation = vdev->regs->generation(vdev);
 		virtio_cread(vdev, off, &v, sizeof(v));
 		if (vdev->legacy ? tries && v == before :
-		    generation == vdev->transport->generation(vdev))
+		    generation == vdev->regs->generation(vdev))
 			return vdev->legacy ? (__force u64)v : le64_to_cpu(v);
 	}
 	virtio_warn(vdev, "config at %u changes faster than it can be read\n",
@@ -311,8 +310,8 @@ u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
  */
 void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val)
 {
-	if (off < vdev->transport->config_len(vdev))
-		vdev->transport->set_config(vdev, off, val);
+	if (off < vdev->regs->config_len(vdev))
+		vdev->regs->set_config(vdev, off, val);
 }
 
 static void virtio_tell_config_changed(struct virtio_device *vdev)
@@ -439,7 +438,7 @@ static ssize_t status_show(struct device *d, struct device_attribute *attr,
 {
 	struct virtio_device *vdev = dev_to_virtio(d);
 
-	return sysfs_emit(buf, "0x%08x\n", vdev->transport->get_status(vdev));
+	return sysfs_emit(buf, "0x%08x\n", vdev->regs->get_status(vdev));
 }
 static DEVICE_ATTR_RO(status);
 

@@ -123,7 +123,7 @@ static void vp_legacy_unmap(struct vp_device *vp)
 }
 
 static const struct vp_registers vp_legacy_registers = {
-	.transport = {
+	.device = {
 		.get_features = vp_legacy_get_features,
 		.set_features = vp_legacy_set_features,
 		.get_status = vp_legacy_get_status,
@@ -132,13 +132,6 @@ static const struct vp_registers vp_legacy_registers = {
 		.get_config = vp_legacy_get_config,
 		.set_config = vp_legacy_set_config,
 		.config_len = vp_legacy_config_len,
-		.find_vqs = vp_find_vqs,
-		.start_vqs = vp_start_vqs,
-		.del_vqs = vp_del_vqs,
-		.sync_irqs = vp_sync_irqs,
-		.queue_affinity = vp_queue_affinity,
-		.mask_irq = vp_mask_irq,
-		.cut_off = vp_cut_off,
 	},
 	.name = "legacy",
 	.unmap = vp_legacy_unmap,

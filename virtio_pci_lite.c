@@ -138,7 +138,7 @@ static int vp_enable_queues(struct vp_device *vp)
  * vp_del_vqs() - undo vp_find_vqs()
  * @vdev: the device, which was reset
  */
-void vp_del_vqs(struct virtio_device *vdev)
+static void vp_del_vqs(struct virtio_device *vdev)
 {
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
@@ -161,8 +161,8 @@ void vp_del_vqs(struct virtio_device *vdev)
  *
  * Section 4.1.5.1.3. Return: 0 or an error, with a message and undone.
  */
-int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
-		struct virtqueue *vqs[])
+static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
+		       struct virtqueue *vqs[])
 {
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
@@ -197,7 +197,7 @@ int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
  *
  * Nothing is allocated. Return: 0; -ENODEV if the device is not as it was.
  */
-int vp_start_vqs(struct virtio_device *vdev)
+static int vp_start_vqs(struct virtio_device *vdev)
 {
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
@@ -224,10 +224,20 @@ int vp_start_vqs(struct virtio_device *vdev)
  * vp_cut_off() - the device can no longer reach memory or raise an MSI-X
  * @vdev: a device that does not reset
  */
-void vp_cut_off(struct virtio_device *vdev)
+static void vp_cut_off(struct virtio_device *vdev)
 {
 	pci_clear_master(to_vp(vdev)->pdev);
 }
+
+static const struct virtio_transport vp_transport = {
+	.find_vqs = vp_find_vqs,
+	.start_vqs = vp_start_vqs,
+	.del_vqs = vp_del_vqs,
+	.sync_irqs = vp_sync_irqs,
+	.queue_affinity = vp_queue_affinity,
+	.mask_irq = vp_mask_irq,
+	.cut_off = vp_cut_off,
+};
 
 /*
  * The PCI function
@@ -299,7 +309,8 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 			pci_err(pdev, "neither modern capabilities with VERSION_1 nor a legacy BAR0\n");
 		goto err_map;
 	}
-	vp->vdev.transport = &vp->regs->transport;
+	vp->vdev.regs = &vp->regs->device;
+	vp->vdev.transport = &vp_transport;
 	trace_virtio_pci_probe(pdev, vp->vdev.legacy);
 
 	pci_set_master(pdev);

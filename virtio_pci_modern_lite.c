@@ -184,7 +184,7 @@ static void vp_modern_unmap(struct vp_device *vp)
 }
 
 static const struct vp_registers vp_modern_registers = {
-	.transport = {
+	.device = {
 		.get_features = vp_modern_get_features,
 		.set_features = vp_modern_set_features,
 		.get_status = vp_modern_get_status,
@@ -193,13 +193,6 @@ static const struct vp_registers vp_modern_registers = {
 		.get_config = vp_modern_get_config,
 		.set_config = vp_modern_set_config,
 		.config_len = vp_modern_config_len,
-		.find_vqs = vp_find_vqs,
-		.start_vqs = vp_start_vqs,
-		.del_vqs = vp_del_vqs,
-		.sync_irqs = vp_sync_irqs,
-		.queue_affinity = vp_queue_affinity,
-		.mask_irq = vp_mask_irq,
-		.cut_off = vp_cut_off,
 	},
 	.name = "modern",
 	.unmap = vp_modern_unmap,

@@ -26,7 +26,7 @@ enum virtio_feature_bit {
 #define VIRTIO_BIT(name)	BIT_ULL(VIRTIO_F_##name)
 
 /**
- * struct virtio_transport - how a device is reached
+ * struct virtio_registers - the registers of a device, whatever their layout
  * @get_features: the 64 bits that the device offers
  * @set_features: tell the device which were accepted (before FEATURES_OK)
  * @get_status: device status; 0xff when the device is gone
@@ -36,6 +36,23 @@ enum virtio_feature_bit {
  *		@off, in the byte order of the device
  * @set_config: write one byte of device config at @off
  * @config_len: bytes of device config that can be reached
+ *
+ * Register accesses are as wide as the field (PCI-ACC-01 to 03).
+ */
+struct virtio_registers {
+	u64 (*get_features)(struct virtio_device *vdev);
+	void (*set_features)(struct virtio_device *vdev, u64 features);
+	u8 (*get_status)(struct virtio_device *vdev);
+	void (*set_status)(struct virtio_device *vdev, u8 status);
+	u8 (*generation)(struct virtio_device *vdev);
+	void (*get_config)(struct virtio_device *vdev, unsigned int off,
+			   void *buf, unsigned int len);
+	void (*set_config)(struct virtio_device *vdev, unsigned int off, u8 val);
+	unsigned int (*config_len)(struct virtio_device *vdev);
+};
+
+/**
+ * struct virtio_transport - the queues and interrupts of a device
  * @find_vqs: allocate vectors and rings for @nvqs queues and hand them to the
  *	      device. Each vqs[i] has its callback set, and num to the largest
  *	      ring that is wanted or 0
@@ -47,19 +64,9 @@ enum virtio_feature_bit {
  *	      until it does not; or let it run again. May sleep
  * @cut_off: keep a device that cannot be reset from memory
  *
- * Register accesses are as wide as the field (PCI-ACC-01 to 03). None of
- * these is called to send or finish a request.
+ * None of these is called to send or finish a request.
  */
 struct virtio_transport {
-	u64 (*get_features)(struct virtio_device *vdev);
-	void (*set_features)(struct virtio_device *vdev, u64 features);
-	u8 (*get_status)(struct virtio_device *vdev);
-	void (*set_status)(struct virtio_device *vdev, u8 status);
-	u8 (*generation)(struct virtio_device *vdev);
-	void (*get_config)(struct virtio_device *vdev, unsigned int off,
-			   void *buf, unsigned int len);
-	void (*set_config)(struct virtio_device *vdev, unsigned int off, u8 val);
-	unsigned int (*config_len)(struct virtio_device *vdev);
 	int (*find_vqs)(struct virtio_device *vdev, unsigned int nvqs,
 			struct virtqueue *vqs[]);
 	int (*start_vqs)(struct virtio_device *vdev);
@@ -75,7 +82,8 @@ struct virtio_transport {
 /**
  * struct virtio_device - one virtio function on the virtio-lite bus
  * @dev: child of the PCI function, named virtioN
- * @transport: how to reach it
+ * @regs: how its registers are reached
+ * @transport: its queues and interrupts
  * @index: N in virtioN
  * @device: virtio device id (section 5)
  * @vendor: PCI subsystem vendor
@@ -87,6 +95,7 @@ struct virtio_transport {
  */
 struct virtio_device {
 	struct device dev;
+	const struct virtio_registers *regs;
 	const struct virtio_transport *transport;
 	int index;
 	u32 device;

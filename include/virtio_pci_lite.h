@@ -27,7 +27,7 @@ struct vp_region {
 
 /**
  * struct vp_registers - what differs between the two register layouts
- * @transport: what the bus calls
+ * @device: what the bus calls
  * @name: for people
  * @unmap: undo vp_modern_map() or vp_legacy_map()
  * @select: choose the queue that the following act on
@@ -41,7 +41,7 @@ struct vp_region {
  * @fixed_size: the device dictates the size of its queues (LEG-VQ-01)
  */
 struct vp_registers {
-	struct virtio_transport transport;
+	struct virtio_registers device;
 	const char *name;
 	void (*unmap)(struct vp_device *vp);
 	void (*select)(struct vp_device *vp, u16 index);
@@ -114,12 +114,6 @@ struct vp_device {
 };
 
 #define to_vp(v)	container_of(v, struct vp_device, vdev)
-
-int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
-		struct virtqueue *vqs[]);
-int vp_start_vqs(struct virtio_device *vdev);
-void vp_del_vqs(struct virtio_device *vdev);
-void vp_cut_off(struct virtio_device *vdev);
 
 int vp_modern_map(struct vp_device *vp);
 int vp_legacy_map(struct vp_device *vp);
