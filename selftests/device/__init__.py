@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A virtio-blk device in Python whose every answer is a script.
+
+    from device import Device, Script, HOLD, USUAL
+
+    with Device(USUAL + ("BLK_DISCARD",)) as dev, \\
+            Guest(devices=[dev.qemu], share_mem=True) as g:
+        dev.forget()                    # what the firmware did
+        ...
+
+It speaks to QEMU in one of two ways:
+    vfio_user.py    a whole PCI device: every register, capability, vector
+    vhost_user.py   only the queues, behind QEMU's own virtio-blk registers
+
+and is made of: spec (numbers), memory, config, status, registers, pci (what
+the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
+(the answers), log (what happened, and which requirement was broken).
+"""
+
+from .blk import HOLD, Request
+from .device import CONFIG, USUAL, ZONED, Device
+from .script import Script
+
+__all__ = ["CONFIG", "Device", "HOLD", "Request", "Script", "USUAL", "ZONED"]

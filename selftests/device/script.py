@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a device answers. Script is honest; tests override what shall not be."""
+
+
+class Script:
+    """Every answer that can be changed.
+
+    The attributes suffice for most lies; the methods are for the rest. All of
+    them run in the device's thread, one at a time; @dev is the Device.
+
+    reset_seconds       how long status keeps its value after 0 was written
+    queue_reset_seconds how long queue_reset reads 1
+    suspend_seconds     how long SUSPEND takes, and waking up
+    park                with EVENT_IDX: ask for a kick this much later than now
+    used_flags          used.flags (split) or the device event's flags (packed)
+    used_desc_flags     more flags for used descriptors (packed)
+    batch               with IN_ORDER, one used element for all that is ready
+    ring_enabled        called as (dev, queue) when a queue is enabled
+    """
+
+    reset_seconds = queue_reset_seconds = suspend_seconds = 0.0
+    park = None
+    used_flags = used_desc_flags = 0
+    batch = True
+    ring_enabled = None
+
+    def read(self, dev, name, value):
+        """What a register reads as; config fields are "config+0x14"."""
+        return value
+
+    def write(self, dev, name, value):
+        """What is done instead of writing @value; None drops the write."""
+        return value
+
+    def features_ok(self, dev):
+        """Whether FEATURES_OK stays set."""
+        return True
+
+    def vector(self, dev, name, vector):
+        """Which vector is really mapped; 0xffff refuses."""
+        return vector
+
+    def request(self, dev, req):
+        """A status to answer without work, HOLD to keep it, None for neither.
+
+        A held request is carried out by dev.release(req).
+        """
+        return None
+
+    def used(self, dev, queue, chain, length):
+        """What goes into the used ring: [(id, length, ring slots)]."""
+        return [(chain.ident, length, chain.slots)]
+
+    def interrupt(self, dev, queue):
+        """Whether the interrupt that the driver asked for is sent."""
+        return True
