@@ -180,6 +180,15 @@ static bool vring_packed_wants_kick(const struct virtqueue *vq, u16 added)
 	}
 }
 
+/* Slot and lap of the next descriptor, as a kick with data says it. */
+static u16 vring_packed_next(const struct virtqueue *vq)
+{
+	bool first = vq->avail_pos.lap & (u32)VRING_PACKED_DESC_F_AVAIL <<
+					 VRING_PACKED_FLAGS_SHIFT;
+
+	return vq->avail_pos.slot | (first ? VRING_PACKED_EVENT_WRAP : 0);
+}
+
 /**
  * virtqueue_packed_kick_prepare() - virtqueue_kick_prepare() of a packed ring
  * @vq: the queue; the caller holds its submission lock
@@ -193,6 +202,8 @@ bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 	vring_mb(vq);
 	kick = vring_packed_wants_kick(vq, vq->added);
 	vq->added = 0;
+	if (unlikely(vq->notify_data))
+		WRITE_ONCE(vq->kicked_idx, vring_packed_next(vq));
 	trace_virtqueue_kick(vq, vq->avail_pos.slot, kick);
 	return kick;
 }

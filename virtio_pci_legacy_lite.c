@@ -93,7 +93,8 @@ static u16 vp_legacy_set_config_vector(struct vp_device *vp, u16 vector)
 static int vp_legacy_notify(struct vp_device *vp, struct virtqueue *vq)
 {
 	vq->notify = vp_bar0(&vp->vdev, VIRTIO_PCI_LEGACY_QNOTIFY);
-	vq->notify_pio = vp->common.pio;
+	vq->notify_id = vq->index;
+	vq->notify_other = vp->common.pio;
 	return 0;
 }
 

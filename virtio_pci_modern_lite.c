@@ -50,7 +50,12 @@ static u64 vp_modern_get_features(struct virtio_device *vdev)
 	vp_write32(vp, VIRTIO_PCI_COMMON_DFSELECT, 0);
 	features = vp_read32(vp, VIRTIO_PCI_COMMON_DF);
 	vp_write32(vp, VIRTIO_PCI_COMMON_DFSELECT, 1);
-	return features | (u64)vp_read32(vp, VIRTIO_PCI_COMMON_DF) << 32;
+	features |= (u64)vp_read32(vp, VIRTIO_PCI_COMMON_DF) << 32;
+
+	/* Of no use without the register that comes with it (section 4.1.4.3). */
+	if (vp->common.len < VIRTIO_PCI_COMMON_QNOTIFY_DATA + sizeof(u16))
+		features &= ~VIRTIO_BIT(NOTIF_CONFIG_DATA);
+	return features;
 }
 
 static void vp_modern_set_features(struct virtio_device *vdev, u64 features)
@@ -138,17 +143,23 @@ static u16 vp_modern_set_config_vector(struct vp_device *vp, u16 vector)
 /* Section 4.1.4.4; PCI-NADDR-I01 */
 static int vp_modern_notify(struct vp_device *vp, struct virtqueue *vq)
 {
+	bool data = virtio_has_feature(&vp->vdev, VIRTIO_F_NOTIFICATION_DATA);
 	u64 off = (u64)vp_read16(vp, VIRTIO_PCI_COMMON_QNOTIFY_OFF) *
 		  vp->notify_mult;
+	unsigned int size = data ? sizeof(u32) : sizeof(u16);
 
-	if (off + sizeof(u16) > vp->notify.len || off % sizeof(u16)) {
+	if (off + size > vp->notify.len || off % size) {
 		dev_err(&vp->pdev->dev,
 			"queue %u: notify address %#llx is outside of %#x bytes\n",
 			vq->index, off, vp->notify.len);
 		return -EINVAL;
 	}
 	vq->notify = vp->notify.base + off;
-	vq->notify_pio = vp->notify.pio;
+	vq->notify_data = data;
+	vq->notify_other = vp->notify.pio || data;
+	vq->notify_id = vq->index;
+	if (virtio_has_feature(&vp->vdev, VIRTIO_F_NOTIF_CONFIG_DATA))
+		vq->notify_id = vp_read16(vp, VIRTIO_PCI_COMMON_QNOTIFY_DATA);
 	return 0;
 }
 

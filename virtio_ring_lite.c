@@ -277,20 +277,31 @@ bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 	return kick;
 }
 
+/* Section 4.1.5.2: to a port, or with the next place to be made available. */
+static void virtqueue_notify_other(const struct virtqueue *vq)
+{
+	if (vq->notify_data)
+		iowrite32((u32)READ_ONCE(vq->kicked_idx) << 16 | vq->notify_id,
+			  vq->notify);
+	else
+		iowrite16(vq->notify_id, vq->notify);
+}
+
 /**
  * virtqueue_notify() - tell the device that buffers are available
  * @vq: the queue; virtqueue_kick_prepare() said that a kick is wanted
  *
- * Section 4.1.5.2: 16 bits, the queue's index. Context: any, no lock needed.
+ * Section 4.1.5.2: 16 bits that name the queue; PCI-NOTIF-01 to 06. Context:
+ * any, no lock needed.
  */
 void virtqueue_notify(const struct virtqueue *vq)
 {
 	trace_virtqueue_notify(vq, vq->index, 0);
 	/* One store, without iowrite16()'s look at where it goes. */
-	if (unlikely(vq->notify_pio))
-		iowrite16(vq->index, vq->notify);
+	if (unlikely(vq->notify_other))
+		virtqueue_notify_other(vq);
 	else
-		writew(vq->index, vq->notify);
+		writew(vq->notify_id, vq->notify);
 }
 
 /**

@@ -69,10 +69,10 @@ VIRTIO_FEATURE(36, ORDER_PLATFORM, MODERN, VIRTIO_BIT(VERSION_1),
 	       "barriers fit for a device in hardware")
 VIRTIO_FEATURE(37, SR_IOV, NEVER, VIRTIO_BIT(VERSION_1),
 	       "virtual functions are the host's to hand out")
-VIRTIO_FEATURE(38, NOTIFICATION_DATA, NEVER, VIRTIO_BIT(VERSION_1),
-	       "not yet: ring position in the notification")
-VIRTIO_FEATURE(39, NOTIF_CONFIG_DATA, NEVER, VIRTIO_BIT(VERSION_1),
-	       "not yet: notification value chosen by the device")
+VIRTIO_FEATURE(38, NOTIFICATION_DATA, MODERN, VIRTIO_BIT(VERSION_1),
+	       "a notification says how far the ring is filled")
+VIRTIO_FEATURE(39, NOTIF_CONFIG_DATA, MODERN, VIRTIO_BIT(VERSION_1),
+	       "a notification says what the device wants to hear")
 VIRTIO_FEATURE(40, RING_RESET, NEVER, VIRTIO_BIT(VERSION_1),
 	       "not yet: one queue reset alone")
 VIRTIO_FEATURE(41, ADMIN_VQ, NEVER, VIRTIO_BIT(VERSION_1),

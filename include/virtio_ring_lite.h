@@ -60,7 +60,9 @@ struct vring_packed_pos {
  * @event_idx: EVENT_IDX was negotiated
  * @swap: ring fields are little-endian (VERSION_1), not the guest's own order
  * @strong: ORDER_PLATFORM was negotiated: the device is not a CPU
- * @notify_pio: @notify is an I/O port
+ * @notify_id: what a kick says: @index, or what NOTIF_CONFIG_DATA has instead
+ * @notify_data: NOTIFICATION_DATA was negotiated: a kick says how far we are
+ * @notify_other: a kick is something else than 16 bits to memory
  * @link: private copy of the descriptors' next fields (without INDIRECT); of a
  *	  packed ring, the length of each id's chain
  * @returned: heads on their way from getting to adding (split, no INDIRECT)
@@ -70,7 +72,8 @@ struct vring_packed_pos {
  * @avail_pos: next slot to fill (packed)
  * @added: slots filled since the last decision about a kick (packed)
  * @slots_added: slots ever filled (packed, no INDIRECT)
- * @kicked_idx: @avail_idx at the last decision about a kick
+ * @kicked_idx: @avail_idx at the last decision about a kick; of a packed ring,
+ *		only with NOTIFICATION_DATA: as a kick says it
  * @free_head: first free slot (without INDIRECT)
  * @num_free: free slots (without INDIRECT)
  * @returned_cons: next entry of @returned to take back
@@ -108,7 +111,9 @@ struct virtqueue {
 	bool event_idx;
 	bool swap;
 	bool strong;
-	bool notify_pio;
+	u16 notify_id;
+	bool notify_data;
+	bool notify_other;
 	u16 *link;
 	u16 *returned;
 

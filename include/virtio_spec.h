@@ -130,6 +130,9 @@ struct vring_packed_event {
 #define VIRTIO_PCI_COMMON_QDRIVER	0x28
 #define VIRTIO_PCI_COMMON_QDEVICE	0x30
 #define VIRTIO_PCI_COMMON_MIN_LEN	0x38
+/* These exist with NOTIF_CONFIG_DATA and RING_RESET only. */
+#define VIRTIO_PCI_COMMON_QNOTIFY_DATA	0x38
+#define VIRTIO_PCI_COMMON_QRESET	0x3a
 
 /* Section 4.1.4.8: the same through BAR0 of a legacy device */
 #define VIRTIO_PCI_LEGACY_DF		0x00

@@ -127,6 +127,7 @@ static void init_ring(struct bed *b)
 	vq->swap = !b->cfg.legacy;
 	vq->strong = b->cfg.strong;
 	vq->notify = &b->doorbell;
+	vq->notify_id = vq->index;
 	CHECK_EQ(vring_size(b->cfg.num, b->cfg.legacy ? PAGE : CACHE_LINE,
 			    b->cfg.packed),
 		 b->ring_size);

@@ -296,13 +296,53 @@ static void notification_is_the_index_of_the_queue(struct bed *b)
 	CHECK_EQ(shim.notify_value, 3);
 	CHECK(shim.notify_addr == &b->doorbell);
 	CHECK(!shim.notify_pio);
+	CHECK_EQ(shim.notify_bytes, 2);
 
-	b->vq->notify_pio = true;
+	b->vq->notify_other = true;
 	virtqueue_notify(b->vq);
 	CHECK_EQ(shim.notifies, 2);
 	CHECK_EQ(shim.notify_value, 3);
 	CHECK(shim.notify_addr == &b->doorbell);
 	CHECK(shim.notify_pio);
+	CHECK_EQ(shim.notify_bytes, 2);
+}
+
+/* PCI-NOTIF-05: what the device gave the queue for a name. */
+static void notification_is_what_the_device_wants(struct bed *b)
+{
+	b->vq->notify_id = 0xbee3;
+	virtqueue_notify(b->vq);
+	CHECK_EQ(shim.notify_value, 0xbee3);
+	CHECK_EQ(shim.notify_bytes, 2);
+}
+
+/*
+ * PCI-NOTIF-02, PCI-NOTIF-04, PCI-NOTIF-06: and in the upper half of 32 bits,
+ * where the next buffer will be, counted here by hand.
+ */
+static void notification_has_the_place_of_the_next_buffer(struct bed *b)
+{
+	unsigned int n = b->cfg.num, lap, i, next;
+
+	b->vq->notify_id = 0xbee3;
+	b->vq->notify_data = true;
+	b->vq->notify_other = true;
+	for (lap = 0, next = 0; lap < 3; lap++) {
+		for (i = 0; i < n; i++) {
+			CHECK(virtqueue_has_room(b->vq, 1));
+			bed_add(b, i, 1, 0);
+			virtqueue_kick_prepare(b->vq);
+			next++;
+			virtqueue_notify(b->vq);
+			CHECK_EQ(shim.notify_bytes, 4);
+			CHECK_EQ(shim.notify_value & 0xffff, 0xbee3);
+			CHECK_EQ(shim.notify_value >> 16,
+				 b->cfg.packed ? next % n |
+				 (next / n % 2 ? 0 : 0x8000) : next);
+			bed_use(b, bed_take(b));
+			CHECK_EQ(bed_get(b), i);
+		}
+	}
 }
 
 static void each_step_has_its_tracepoint(struct bed *b)
@@ -340,6 +380,8 @@ const struct bed_test submit_tests[] = {
 	TEST(avail_index_wraps_around_65536, SPLIT),
 	TEST(fields_have_the_byte_order_of_the_device, SPLIT),
 	TEST(notification_is_the_index_of_the_queue, 0),
+	TEST(notification_is_what_the_device_wants, 0),
+	TEST(notification_has_the_place_of_the_next_buffer, ANY_SIZE),
 	TEST(each_step_has_its_tracepoint, SPLIT),
 	{}
 };

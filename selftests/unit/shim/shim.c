@@ -130,10 +130,11 @@ void kfree(const void *p)
 	free((void *)p);
 }
 
-static void notify(u16 value, void *addr, bool pio)
+static void notify(u32 value, unsigned int bytes, void *addr, bool pio)
 {
 	shim.notifies++;
 	shim.notify_value = value;
+	shim.notify_bytes = bytes;
 	shim.notify_addr = addr;
 	shim.notify_pio = pio;
 	if (shim.on_notify)
@@ -142,12 +143,17 @@ static void notify(u16 value, void *addr, bool pio)
 
 void writew(u16 value, void *addr)
 {
-	notify(value, addr, false);
+	notify(value, 2, addr, false);
 }
 
 void iowrite16(u16 value, void *addr)
 {
-	notify(value, addr, true);
+	notify(value, 2, addr, true);
+}
+
+void iowrite32(u32 value, void *addr)
+{
+	notify(value, 4, addr, true);
 }
 
 void pr_err(const char *fmt, ...)

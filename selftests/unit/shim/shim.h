@@ -56,6 +56,7 @@ enum shim_thread {
  * @loads: how many READ_ONCE() there were
  * @notifies: how many kicks there were
  * @notify_value: last value written
+ * @notify_bytes: its width
  * @notify_addr: where to
  * @notify_pio: by an instruction for I/O ports
  * @traces: how often each tracepoint was reached while they were on
@@ -78,7 +79,8 @@ struct shim {
 	unsigned int barriers[SHIM_BARRIERS];
 	unsigned int loads;
 	unsigned int notifies;
-	u16 notify_value;
+	u32 notify_value;
+	unsigned int notify_bytes;
 	void *notify_addr;
 	bool notify_pio;
 	unsigned int traces[SHIM_TRACES];
@@ -180,6 +182,7 @@ void kfree(const void *p);
 /* io.h */
 void writew(u16 value, void *addr);
 void iowrite16(u16 value, void *addr);
+void iowrite32(u32 value, void *addr);
 
 /* printk.h */
 __printf(1, 2)
