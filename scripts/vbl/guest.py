@@ -409,6 +409,15 @@ class Guest:
         """Run a line of QEMU's human monitor; what it prints."""
         return self.qmp_raw("human-monitor-command", {"command-line": line})
 
+    def qemu_io(self, disk, command):
+        """Run a command of qemu-io on a disk, such as "break pwritev A".
+
+        By way of the device: a node named by itself would be drained first,
+        and never is while a request is held in it.
+        """
+        return self.hmp(f"qemu-io -d /machine/peripheral/{disk.id}/"
+                        f'virtio-backend "{command}"')
+
     def wait_event(self, name, timeout=30, **data):
         """Wait for a QMP event whose data contains @data; its data.
 

@@ -39,6 +39,8 @@ def test_error_in_a_crowd(boot):
     """One request of many fails; all the others are right."""
     g = boot(disks=[failing("write")])
     dev = g.dev()
+    # Merged ones would fail together.
+    g.sh(f"echo 2 >/sys/block/{dev}/queue/nomerges")
     out = g.status(
         command(dev, "--rw=write --size=8M --iodepth=64 --do_verify=0 "
                 "--continue_on_error=write", "--bs=4k"), timeout=120)[1]
@@ -78,8 +80,8 @@ def test_discard_error(boot, kind, option):
 def test_one_request_stuck(boot, queues, indirect):
     """A write that the host holds waits, while all others come and go."""
     g = boot(disks=[Disk(blkdebug={}, num_queues=queues, indirect=indirect)])
-    dev, node = g.dev(), g.disks[0].node
-    g.hmp(f'qemu-io {node} "break pwritev A"')
+    dev = g.dev()
+    g.qemu_io(g.disks[0], "break pwritev A")
     held = g.start("head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
                    f"of=/dev/{dev} bs=4k count=1 seek=2 oflag=direct")
     g.sh(f"wait_for 10 grep -q ' 1$' /sys/block/{dev}/inflight")
@@ -87,7 +89,7 @@ def test_one_request_stuck(boot, queues, indirect):
         verify(g, dev, "--offset=4M --size=8M")
     assert not held.done
     assert g.sh(f"cat /sys/block/{dev}/inflight").split()[1] == "1"
-    g.hmp(f'qemu-io {node} "resume A"')
+    g.qemu_io(g.disks[0], "resume A")
     held.wait()
     assert g.sh(f"dd if=/dev/{dev} bs=4k skip=2 count=1 iflag=direct "
                 "2>/dev/null | cmp - /tmp/held") == ""

@@ -272,11 +272,11 @@ def test_hotplug_and_resize(boot):
 def test_stuck_request(boot):
     """A write held inside QEMU stays there until it is let go."""
     g = boot(driver="upstream", disks=[Disk(blkdebug={})])
-    g.hmp(f'qemu-io {g.disks[0].node} "break pwritev A"')
+    g.qemu_io(g.disks[0], "break pwritev A")
     job = g.start("dd if=/dev/zero of=/dev/vda bs=4k count=1 oflag=direct")
     g.sh("wait_for 10 sh -c 'grep -q \" 1$\" /sys/block/vda/inflight'")
     assert not job.done
-    g.hmp(f'qemu-io {g.disks[0].node} "resume A"')
+    g.qemu_io(g.disks[0], "resume A")
     job.wait()
 
 

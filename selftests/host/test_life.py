@@ -69,13 +69,13 @@ def test_unplug_stuck(boot):
     g = boot(disks=[late], devices=[])
     objects, nodes = late.blockdevs(g.folder)
     dev = plug(g, late)
-    g.hmp(f'qemu-io {late.node} "break pwritev A"')
+    g.qemu_io(late, "break pwritev A")
     held = g.start(f"dd if=/dev/zero of=/dev/{dev} bs=4k count=1 oflag=direct")
     g.sh(f"wait_for 10 grep -q ' 1$' /sys/block/{dev}/inflight")
     g.qmp("device_del", id=late.id)
     # The guest still answers while it waits for its request.
     assert g.sh("echo alive") == "alive\n"
-    g.hmp(f'qemu-io {late.node} "resume A"')
+    g.qemu_io(late, "resume A")
     g.wait_event("DEVICE_DELETED", device=late.id)
     held.wait(check=False)
     gone(g, dev)

@@ -193,13 +193,13 @@ def test_slow(boot):
     """The host takes its time: it is waited for, and people are told."""
     g = boot(disks=[one_queue(blkdebug={})],
              params="request_timeout=1")
-    node, mark = g.disks[0].node, g.dmesg_mark("slow")
-    g.hmp(f'qemu-io {node} "break pwritev A"')
+    mark = g.dmesg_mark("slow")
+    g.qemu_io(g.disks[0], "break pwritev A")
     held = start_write(g)
     wait_trouble(g, "slow", 2)
     assert not held.done
     assert "sector 16, is late: waiting" in g.dmesg_since(mark)
-    g.hmp(f'qemu-io {node} "resume A"')
+    g.qemu_io(g.disks[0], "resume A")
     held.wait()
     assert trouble(g, "resets") == 0
     held_is_there(g)
