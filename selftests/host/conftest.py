@@ -125,6 +125,15 @@ def pytest_collection_modifyitems(config, items):
 
 # -- guests and images -------------------------------------------------------
 
+def _leaks(g):
+    """Make the debug kernel look for leaks; what it finds is a complaint."""
+    if not g.kernel.debug:
+        return ""
+    # What is on its way somewhere is found by the first scan only.
+    return g.sh("for _ in 1 2; do echo scan >/sys/kernel/debug/kmemleak; done;"
+                "cat /sys/kernel/debug/kmemleak", timeout=120, check=False)
+
+
 class Boot:
     """Boots guests for one test and looks after them."""
 
@@ -140,7 +149,8 @@ class Boot:
         bad = []
         for g in self.guests:
             try:
-                log = g.sh("dmesg", check=False) if g.running else g.console
+                log = _leaks(g) + g.sh("dmesg", check=False) \
+                    if g.running else g.console
             except vbl.VblError:
                 log = g.console
             finally:
