@@ -15,7 +15,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% SECONDS=% SEED=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -32,6 +32,7 @@ clean: kdir-there
 	@$(KBUILD) clean
 	@find scripts selftests -name __pycache__ -prune -exec rm -rf {} +
 	@test ! -e selftests/unit/Makefile || $(MAKE) -C selftests/unit clean
+	@$(MAKE) -C selftests/fuzz clean
 
 install: module
 	@$(KBUILD) modules_install
@@ -65,6 +66,11 @@ unit:
 		echo "selftests/unit has no Makefile: nothing to run"; \
 	fi
 
+# The ring under a device that lies: SECONDS=60 SEED=1 (0: another each time).
+fuzz-ring:
+	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
+		$(if $(SEED),SEED=$(SEED))
+
 bench:
 	@$(PYTHON) scripts/bench.py run $(if $(K),-k $(K)) \
 		$(if $(FULL),--full) $(if $(WRITE),--write)
@@ -89,6 +95,7 @@ help:
 	@echo "           one at a time (else one per CPU)"
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
+	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
 	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"
 	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
 	@echo "style      coding style, sparse and compiler warnings"
@@ -97,4 +104,4 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-	unit bench bench-compare style help
+	unit fuzz-ring bench bench-compare style help

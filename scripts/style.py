@@ -42,6 +42,8 @@ EXEMPT = {
 }
 # Files that cannot carry a comment, or hold the licence itself.
 NO_SPDX = re.compile(r"^(COPYING|LICENSES/)|\.(svg|png|json|tsv|csv|patch)$")
+# Bytes that mean something to a fuzzer only.
+INPUTS = "selftests/fuzz/corpus/"
 TEXT = (".c", ".h", ".py", ".sh", ".md", ".rst", ".txt", ".ini", ".yml")
 
 
@@ -69,7 +71,8 @@ def _scripts(word):
 def check_spdx():
     """Every file says its licence in its first lines."""
     return [f"{n}: no SPDX-License-Identifier line in its beginning"
-            for n in sources() if not NO_SPDX.search(n) and _read(n)
+            for n in sources() if not NO_SPDX.search(n)
+            and not n.startswith(INPUTS) and _read(n)
             and b"SPDX-License-Identifier:" not in _read(n)[:400]]
 
 
@@ -86,7 +89,7 @@ def check_white_space():
         if not n.endswith(TEXT) and b"\0" in _read(n)[:4096]:
             continue
         data = _read(n)
-        if n.endswith((".svg", ".patch")) or not data:
+        if n.endswith((".svg", ".patch")) or n.startswith(INPUTS) or not data:
             continue
         for at, line in enumerate(data.split(b"\n"), 1):
             if line.endswith((b" ", b"\t", b"\r")):
