@@ -11,7 +11,8 @@ _BAD = re.compile(
     r"INFO: task .* blocked for more than|possible (recursive|circular) lock|"
     r"possible deadlock|inconsistent lock state|suspicious RCU usage|"
     r"rcu: INFO:|soft lockup|hard LOCKUP|UBSAN:|KASAN:|KFENCE:|KCSAN:|"
-    r"DMA-API: (?!preallocated|debugging enabled)|unreferenced object|refcount_t:|list_(add|del) corruption|"
+    r"DMA-API: (?!preallocated|debugging enabled)|unreferenced object|"
+    r"refcount_t:|list_(add|del) corruption|"
     r"bad: scheduling|sleeping function called|nobody cared|"
     r"kernel BUG at")
 _POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
