@@ -16,6 +16,8 @@
 
 /* Recoveries that are closer together than this belong to one trouble. */
 #define RECOVER_CALM		(10 * HZ)
+/* Unless the reset helped: the queues brought something this often since. */
+#define RECOVER_HELPED		16
 
 static unsigned int reset_attempts = 5;
 module_param(reset_attempts, uint, 0644);
@@ -124,9 +126,16 @@ void virtblk_kill(struct virtblk *vblk)
 
 static bool virtblk_may_recover(struct virtblk *vblk)
 {
-	if (time_after(jiffies, vblk->recover_last + RECOVER_CALM))
+	unsigned int i;
+	u32 harvests = 0;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		harvests += vblk->vqs[i].vq.harvests;
+	if (time_after(jiffies, vblk->recover_last + RECOVER_CALM) ||
+	    harvests - vblk->recover_harvests >= RECOVER_HELPED)
 		vblk->recover_count = 0;
 	vblk->recover_last = jiffies;
+	vblk->recover_harvests = harvests;
 	if (vblk->recover_count++ < READ_ONCE(reset_attempts))
 		return true;
 	virtio_err(vblk->vdev, "%s: %u resets did not help\n",

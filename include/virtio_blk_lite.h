@@ -205,7 +205,8 @@ enum virtblk_state {
  * @recover_work: repairs the device
  * @config_work: acts on a config change
  * @recover_last: jiffies of the last recovery
- * @recover_count: recoveries in a row
+ * @recover_harvests: of all queues at that time
+ * @recover_count: recoveries in a row that did not help
  * @counts: of trouble
  */
 struct virtblk {
@@ -223,6 +224,7 @@ struct virtblk {
 	struct work_struct recover_work;
 	struct work_struct config_work;
 	unsigned long recover_last;
+	u32 recover_harvests;
 	unsigned int recover_count;
 	struct virtblk_counts counts;
 };

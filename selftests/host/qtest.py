@@ -155,3 +155,7 @@ class Ring:
         low, high, data, _ = struct.unpack("<4I",
                                            self.line.read(self.vector, 16))
         self.line.put(high << 32 | low, data, 4)
+
+    def mask(self, yes):
+        """Mask the queue's vector, as no driver asked for."""
+        self.line.put(self.vector + 12, int(yes), 4)

@@ -138,9 +138,9 @@ BREACHES = {
 @pytest.mark.parametrize("options", [
     {}, pytest.param({"packed": True}, marks=pytest.mark.full)],
     ids=lambda o: "-".join(o) or "plain")
-def test_breaches(boot, line, options):
+def test_breaches(boot, kernel, line, options):
     """Whatever the ring says, a request ends when it was answered."""
-    g = boot(disks=[one_queue(throttle={}, **options)],
+    g = boot(kernel=kernel, disks=[one_queue(throttle={}, **options)],
              devices=line.devices)
     ring = Ring(g, line.connect(), packed="packed" in options)
     done = 0

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What happens to a disk from outside: resets, lost interrupts, lost requests.
+
+In each case the load goes on and every byte that was written is there.
+"""
+
+import pytest
+from load import Busy, dd
+from qtest import Ring
+from test_recover import (PARAMS, held_is_there, hold, line, one_queue,
+                          start_write, the_end, trouble, wait_trouble,
+                          writes_of)
+from vbl import Disk
+
+__all__ = ["line"]
+
+
+# -- resets from outside -----------------------------------------------------
+
+@pytest.mark.parametrize("options", [
+    {}, *(pytest.param(o, marks=pytest.mark.full) for o in (
+        {"packed": True}, {"vectors": 0}, {"indirect": False},
+        {"num_queues": 1}))], ids=lambda o: "-".join(o) or "plain")
+def test_function_reset(boot, kernel, options):
+    """Resets of the function, by its own register and by its power state."""
+    g = boot(kernel=kernel, disks=[Disk(transport="modern", root_port=True,
+                                        **options)])
+    dev = g.dev()
+    node = f"/sys/bus/pci/devices/{g.bdf(0)}"
+    done = 0
+    with Busy(g, dev, "--iodepth=32") as busy:
+        for way in ("flr", "pm"):
+            g.sh(f"echo {way} >{node}/reset_method")
+            for _ in range(3):
+                g.sh(f"echo 1 >{node}/reset", timeout=60)
+                busy.goes_on()
+                done += 1
+    assert trouble(g, "resets") == done
+    the_end(g)
+
+
+@pytest.mark.parametrize("options", [
+    {}, pytest.param({"packed": True}, marks=pytest.mark.full),
+    pytest.param({"transport": "legacy"}, marks=pytest.mark.full)],
+    ids=lambda o: "-".join(o) or "plain")
+def test_bus_master_off(boot, kernel, options):
+    """Somebody takes the device's way to memory away, and gives it back."""
+    g = boot(kernel=kernel, params="request_timeout=1",
+             disks=[Disk(**{"transport": "modern", **options})])
+    dev, bdf = g.dev(), g.bdf(0)
+    with Busy(g, dev, "--iodepth=32") as busy:
+        for n in range(1, 4):
+            g.sh(f"setpci -s {bdf} COMMAND=0:4")
+            wait_trouble(g, "resets", n)
+            busy.goes_on()
+            # It works because the driver switched it on again.
+            assert g.sh(f"setpci -s {bdf} COMMAND").strip()[-1] in "4567"
+        for n in range(5):
+            g.sh(f"setpci -s {bdf} COMMAND=0:4; usleep 20000; "
+                 f"setpci -s {bdf} COMMAND=4:4")
+            busy.goes_on()
+    the_end(g)
+
+
+# -- interrupts that do not come ---------------------------------------------
+
+def finds_lost(g, silence, speak):
+    """A request without an interrupt ends by the timeout; then all is well."""
+    dev = g.dev()
+    assert dd(g, dev, 0, write=True)[0] == 0
+    before = trouble(g, "lost_interrupts")
+    silence()
+    assert start_write(g).wait(60) is not None
+    assert trouble(g, "lost_interrupts") > before
+    speak()
+    held_is_there(g)
+    assert trouble(g, "resets") == 0
+    assert "an interrupt was lost" in g.sh("dmesg")
+
+
+@pytest.mark.parametrize("packed", [
+    False, pytest.param(True, marks=pytest.mark.full)])
+def test_lost_msix(boot, kernel, line, packed):
+    """The vector of a queue is masked behind the driver's back."""
+    g = boot(kernel=kernel, devices=line.devices, params="request_timeout=1",
+             disks=[one_queue(packed=packed)])
+    ring = Ring(g, line.connect(), packed=packed)
+    finds_lost(g, lambda: ring.mask(True), lambda: ring.mask(False))
+    the_end(g)
+
+
+@pytest.mark.parametrize("transport", ["modern", "legacy"])
+def test_lost_intx(boot, kernel, transport):
+    """INTx is disabled in the command register."""
+    g = boot(kernel=kernel, params="request_timeout=1",
+             disks=[one_queue(transport=transport, vectors=0)])
+    bdf = g.bdf(0)
+    finds_lost(g, lambda: g.sh(f"setpci -s {bdf} COMMAND=400:400"),
+               lambda: g.sh(f"setpci -s {bdf} COMMAND=0:400"))
+    the_end(g)
+
+
+# -- requests that do not come back, by what the user wants ------------------
+
+def lose(g, ring):
+    """A write that the host finished, and that the guest is not told of.
+
+    A guest that is stopped drains its disks, as one that is reset does; then
+    the index goes back to where it was.
+    """
+    held = hold(g)
+    at = ring.used_idx
+    g.qmp("stop")
+    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
+    ring.used_idx = at
+    g.qmp("cont")
+    return held
+
+
+def lost_auto(g, ring):
+    """Younger ones came back: it was lost, and the reset brings it back."""
+    held = hold(g)
+    reads = g.start(f"while [ ! -e /tmp/enough ]; do dd if=/dev/{g.dev()} "
+                    "of=/dev/null bs=4k count=4 iflag=direct 2>/dev/null || "
+                    "exit 1; usleep 50000; done")
+    held.wait(90)
+    g.sh("touch /tmp/enough")
+    reads.wait()
+    assert trouble(g, "lost_completions") == 1
+    assert trouble(g, "resets") == 1
+
+
+def lost_reset(g, ring):
+    """Whatever is late is sent again, without asking why."""
+    before = writes_of(g)
+    lose(g, ring).wait(60)
+    assert trouble(g, "resets") == 1
+    assert trouble(g, "lost_completions") == 0
+    assert writes_of(g) == before + 2
+
+
+def lost_fail(g, ring):
+    """What is late fails, once the device cannot touch it any more."""
+    held = lose(g, ring)
+    out = held.wait(60, check=False)
+    assert held.status and "Input/output error" in out
+    assert trouble(g, "resets") == 1
+    # Only that one: the disk goes on.
+    assert dd(g, g.dev(), 100, write=True)[0] == 0
+
+
+def lost_wait(g, ring):
+    """Nothing is done but told: however late it is, it is waited for."""
+    held = lose(g, ring)
+    wait_trouble(g, "slow", 2, timeout=60)
+    assert not held.done
+    ring.used_idx += 1
+    ring.interrupt()
+    held.wait()
+    assert trouble(g, "resets") == 0
+
+
+@pytest.mark.parametrize("case", [lost_auto, lost_reset, lost_fail, lost_wait],
+                         ids=lambda c: c.__name__)
+def test_lost_completion(boot, kernel, line, case):
+    """What timeout_action says, happens."""
+    action = case.__name__.partition("_")[2]
+    g = boot(kernel=kernel, devices=line.devices,
+             disks=[one_queue(throttle={})],
+             params=f"request_timeout=1 timeout_action={action}")
+    assert g.sh(f"cat {PARAMS}/timeout_action") == f"{action}\n"
+    case(g, Ring(g, line.connect()))
+    held_is_there(g)
+    the_end(g)
+
+
+# -- true completions, spoiled on their way ----------------------------------
+
+def never_written(ring, at, old):
+    """The index moved on, but the element was never written."""
+    ring.line.put(ring.used + 4 + 8 * (at % ring.num), old, 4)
+
+
+def twice(ring, at, old):
+    """The same request comes back a second time."""
+    ring.used_id(at + 1, ring.used_id(at))
+    ring.used_idx = at + 2
+
+
+def out_of_range(ring, at, old):
+    """The id is none."""
+    ring.used_id(at, 0xffffffff)
+
+
+def too_far(ring, at, old):
+    """The index runs away."""
+    ring.used_idx = at + 1 + ring.num
+
+
+def too_far_back(ring, at, old):
+    """The index runs backwards, past what was taken long ago."""
+    ring.used_idx = at - 1
+
+
+def length_huge(ring, at, old):
+    """More bytes than there are buffers for."""
+    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0xffffffff, 4)
+
+
+def length_zero(ring, at, old):
+    """Not even the status, says the length; but there it is."""
+    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0, 4)
+
+
+SPOILERS = {never_written: True, twice: True, out_of_range: True,
+            too_far: True, too_far_back: True,
+            length_huge: False, length_zero: False}
+
+
+def spoil(g, ring, how):
+    """As lose(), with another lie."""
+    held = hold(g)
+    at = ring.used_idx
+    old = ring.used_id(at)
+    g.qmp("stop")
+    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
+    how(ring, at, old)
+    g.qmp("cont")
+    return held
+
+
+def test_spoiled_completions(boot, kernel, line):
+    """A completion that is true but for one number."""
+    g = boot(kernel=kernel, devices=line.devices,
+             disks=[one_queue(throttle={})], params="reset_attempts=20")
+    ring = Ring(g, line.connect())
+    resets = 0
+    for how, bad in SPOILERS.items():
+        g.dmesg_mark(how.__name__)
+        held = spoil(g, ring, how)
+        held.wait(60)
+        held_is_there(g)
+        if bad:
+            resets += 1
+            wait_trouble(g, "resets", resets)
+        assert trouble(g, "resets") == resets, how.__name__
+        assert trouble(g, "protocol") == resets, how.__name__
+    the_end(g)
