@@ -15,7 +15,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% SECONDS=% SEED=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -71,6 +71,15 @@ fuzz-ring:
 	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
 		$(if $(SEED),SEED=$(SEED))
 
+# Hot-unplug, unbind and unload, N times each under load.
+soak: setup
+	@scripts/soak.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
+		$(if $(WHAT),--what $(WHAT))
+
+# QEMU is killed N times while a guest writes: what was acknowledged stays.
+powercut: setup
+	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K))
+
 bench:
 	@$(PYTHON) scripts/bench.py run $(if $(K),-k $(K)) \
 		$(if $(FULL),--full) $(if $(WRITE),--write)
@@ -96,6 +105,9 @@ help:
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
+	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
+	@echo "           WHAT=unplug,rebind,reload"
+	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1"
 	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"
 	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
 	@echo "style      coding style, sparse and compiler warnings"
@@ -104,4 +116,4 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-	unit fuzz-ring bench bench-compare style help
+	unit fuzz-ring soak powercut bench bench-compare style help

@@ -222,7 +222,7 @@ def run_segment(out, ko=None, files=None):
         c.copy("virtio_lite.ko", ko, 0o644)
     tests = tree.TREE / "selftests"
     for name in tree.sources(tests) if tests.is_dir() else ():
-        if not name.startswith(("host/", "unit/")):
+        if not name.startswith(("host/", "unit/", "fuzz/")):
             c.copy(f"selftests/{name}", tests / name)
     for name, path in sorted((files or {}).items()):
         c.copy(name, path)

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""make powercut: QEMU is killed while a guest writes; what was acknowledged?
+
+A program in the guest writes blocks, flushes, and says on a serial port of its
+own which blocks are safe. At a random moment QEMU is killed. What a cache may
+forget is forgotten too: the disk logs every write and flush, and of the log
+only what was flushed (or written through) counts. Every block that was said to
+be safe must be there.
+
+    scripts/powercut.py [N] [--seed S] [-k KERNEL] [--mode MODE]
+
+Modes take turns: write back, write through, both in turn at run time; packed
+and legacy rings. --lie makes the guest skip its flushes: blocks must be lost
+then, or this would see nothing.
+"""
+
+import argparse
+import itertools
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from vbl import TREE, Disk, Guest, VblError         # noqa: E402
+from vbl import ktap                                # noqa: E402
+
+BLOCK, BLOCKS, SECTOR = 4096, 1024, 512
+MASK = (1 << 64) - 1
+LOG_MAGIC = 0x6a736677736872
+FLUSH, FUA, DISCARD = 1, 2, 4
+PORT = "/dev/ttyS2"
+ACKS = 300
+
+MODES = {
+    "write back": {"transport": "modern"},
+    "write through": {"transport": "modern", "write_cache": "off",
+                      "config_wce": False},
+    "switched": {"transport": "modern", "config_wce": True},
+    "packed": {"transport": "modern", "packed": True},
+    "legacy": {"transport": "legacy"},
+}
+SWITCH = ("while :; do for c in 'write through' 'write back'; do "
+          "echo \"$c\" >/sys/block/{dev}/cache_type || exit; "
+          "usleep 30000; done; done")
+
+
+def mix(x):
+    """As in ack.c."""
+    x = (x + 0x9e3779b97f4a7c15) & MASK
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
+    x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
+    return x ^ x >> 31
+
+
+def writer(folder):
+    """Path of ack.c as a program that needs no library."""
+    path = folder / "ack"
+    subprocess.run(["gcc", "-O2", "-static", "-o", path,
+                    TREE / "selftests/host/ack.c"], check=True)
+    return path
+
+
+def log_entries(path):
+    """(first sector, flags, data) of what QEMU's blklogwrites has noted."""
+    data = path.read_bytes()
+    size = SECTOR
+    # Before the first flush it has no beginning.
+    if any(data[:size]):
+        magic, _, _, size = struct.unpack_from("<QQQI", data)
+        if magic != LOG_MAGIC:
+            raise VblError("this is no log of writes")
+    at = size
+    # The count in the beginning may be older than the end: go on while sane.
+    while at + size <= len(data):
+        sector, sectors, flags = struct.unpack_from("<3Q", data, at)
+        at += size
+        length = 0 if flags & DISCARD else sectors * size
+        if not (sectors or flags) or flags > 15 or at + length > len(data):
+            return
+        yield sector, flags, data[at:at + length]
+        at += length
+
+
+def surviving(path):
+    """The blocks as they are when all that may be forgotten is forgotten."""
+    disk = bytearray(BLOCK * BLOCKS)
+    pending = []
+    for sector, flags, data in log_entries(path):
+        where = sector * SECTOR
+        if flags & FLUSH:
+            for old, new in pending:
+                disk[old:old + len(new)] = new
+            pending = []
+        if data and where < len(disk):
+            if flags & FUA:
+                disk[where:where + len(data)] = data
+            else:
+                pending.append((where, data))
+    return disk[:BLOCK * BLOCKS]
+
+
+def lost(disk, seed, acked):
+    """Blocks up to number @acked that are not there, nor anything younger."""
+    last = {}
+    for n in range(1, acked + 1):
+        last[mix(seed ^ n) % BLOCKS] = n
+    gone = []
+    for place, n in last.items():
+        words = struct.unpack_from("<512Q", disk, place * BLOCK)
+        found = words[0]
+        whole = all(words[i] == mix(seed ^ found << 16 & MASK ^ i)
+                    for i in range(1, 512))
+        if found < n or not whole or mix(seed ^ found) % BLOCKS != place:
+            gone.append(n)
+    return gone
+
+
+def acknowledged(path):
+    """The last whole line."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return int(lines[-1]) if lines else 0
+
+
+def cut(kernel, mode, seed, program, lie=False):
+    """One guest, one power cut: (blocks acknowledged, those that are lost)."""
+    rng = random.Random(seed)
+    folder = Path(tempfile.mkdtemp(prefix="vbl-cut-"))
+    acks, log = folder / "acks", folder / "log"
+    for path, size in ((folder / "disk", BLOCK * BLOCKS), (log, 0)):
+        with open(path, "wb") as f:
+            f.truncate(size)
+    disk = Disk(backend=[
+        {"driver": "file", "filename": str(folder / "disk"),
+         "node-name": "below"},
+        {"driver": "blklogwrites", "file": "below",
+         "log": {"driver": "file", "filename": str(log)}}], **MODES[mode])
+    devices = [f"-chardev file,id=acks,path={acks}",
+               "-device isa-serial,chardev=acks,index=2"]
+    try:
+        with Guest(kernel, disks=[disk], devices=devices, tools=False,
+                   files={"bin/ack": program}) as g:
+            dev = g.dev()
+            job = g.start(f"exec /bin/ack /dev/{dev} {PORT} {seed} "
+                          f"{'-' if lie else ''}{rng.randint(1, 8)}")
+            if mode == "switched":
+                g.start(SWITCH.format(dev=dev))
+            _wait_acks(g, job, acks, rng.randint(1, ACKS))
+            time.sleep(rng.random() / 50)
+            g.process.popen.kill()
+            g.process.popen.wait()
+            bad = ktap.scan_log(g.console)
+            if bad:
+                raise VblError("the kernel complained:\n" + "\n".join(bad))
+        acked = acknowledged(acks)
+        return acked, lost(surviving(log), seed, acked)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_acks(g, job, path, want):
+    until = time.monotonic() + 60 * g.scale
+    while not path.exists() or path.read_text().count("\n") < want:
+        if job.done or time.monotonic() > until:
+            raise VblError("the guest stopped writing:\n"
+                           f"{job.output}\n{g.console[-2000:]}")
+        time.sleep(0.01)
+
+
+def campaign(n, seed, kernel=None, modes=(), lie=False, say=print):
+    """@n cuts: (blocks acknowledged, blocks lost)."""
+    folder = Path(tempfile.mkdtemp(prefix="vbl-ack-"))
+    total = gone = 0
+    try:
+        program = writer(folder)
+        for i, mode in zip(range(n), itertools.cycle(modes or MODES)):
+            acked, missing = cut(kernel, mode, seed + i, program, lie)
+            total, gone = total + acked, gone + len(missing)
+            say(f"cut {i + 1} of {n}, seed {seed + i}, {mode}: "
+                f"{acked} blocks acknowledged, {len(missing)} lost"
+                + (f": {missing[:10]}" if missing else ""))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"{n} power cuts: {total} blocks acknowledged, {gone} lost")
+    return total, gone
+
+
+def main():
+    """Command line entry."""
+    top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    top.add_argument("n", nargs="?", type=int, default=len(MODES))
+    top.add_argument("--seed", type=int, default=1)
+    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    top.add_argument("--mode", action="append", choices=list(MODES))
+    top.add_argument("--lie", action="store_true",
+                     help="acknowledge without a flush: has to lose blocks")
+    args = top.parse_args()
+    try:
+        _, gone = campaign(args.n, args.seed, args.kernel, args.mode or (),
+                           args.lie, lambda *a: print(*a, flush=True))
+    except VblError as e:
+        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        return 2
+    return gone != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""make soak: disks are removed and come again, N times, under load.
+
+    unplug   hot-unplugged by QEMU and plugged in again
+    rebind   unbound from the driver and bound again
+    reload   the module unloaded and loaded again
+
+    scripts/soak.py [N] [--what unplug,...] [--seed S] [-k KERNEL]
+
+What was written and synced before has to be there each time, whoever used the
+disk has to be told, nothing may hang, and the kernel has nothing to say.
+"""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from vbl import Disk, Guest, VblError, ktap         # noqa: E402
+
+SECONDS_EACH = 20
+TURNS = ({"transport": "modern"}, {"transport": "modern", "packed": True},
+         {"transport": "legacy"}, {"transport": "modern", "vectors": 0})
+
+
+def in_guest(what):
+    """A campaign that one program in the guest runs alone."""
+    def run(g, n, seed):
+        g.sh(f"/selftests/_soak.sh {what} {g.bdf(0)} {n} {seed}",
+             timeout=60 + SECONDS_EACH * n)
+    return run
+
+
+def unplug(g, n, seed):
+    """The plug is pulled from outside."""
+    disk, rng = g.disks[0], random.Random(seed)
+    for i in range(n):
+        g.plug(disk)
+        bdf = g.bdf(disk)
+        # A kernel with upstream's driver built in has it first.
+        g.sh(f"take_over {bdf}")
+        dev = g.dev(disk)
+        g.sh(f"/selftests/_soak.sh {'is_kept' if i else 'keep'} {dev}")
+        load = g.start(f"/selftests/_soak.sh load {dev}")
+        g.sh(f"/selftests/_soak.sh is_busy {dev}", timeout=70)
+        time.sleep(rng.random() / 20)
+        g.unplug(disk)
+        load.wait(60)
+
+
+CAMPAIGNS = {"unplug": unplug, "rebind": in_guest("rebind"),
+             "reload": in_guest("reload")}
+
+
+def campaign(what, n, seed=1, kernel=None, options=None):
+    """Run one; raises unless all of it was right.  Its seconds."""
+    hot = what == "unplug"
+    disk = Disk(hotplug=hot, **(options or TURNS[seed % len(TURNS)]))
+    began = time.monotonic()
+    with Guest(kernel, disks=[disk], tools=False,
+               timeout=600 + SECONDS_EACH * n) as g:
+        if hot:
+            disk.blockdevs(g.folder)
+        CAMPAIGNS[what](g, n, seed)
+        bad = ktap.scan_log(g.sh("dmesg") + g.console)
+        if bad:
+            raise VblError("the kernel complained:\n" + "\n".join(bad))
+        g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+    return time.monotonic() - began
+
+
+def main():
+    """Command line entry."""
+    top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    top.add_argument("n", nargs="?", type=int, default=20)
+    top.add_argument("--what", default=",".join(CAMPAIGNS))
+    top.add_argument("--seed", type=int, default=1)
+    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    args = top.parse_args()
+    for what in args.what.split(","):
+        if what not in CAMPAIGNS:
+            top.error(f"{what}: one of " + ", ".join(CAMPAIGNS))
+        options = TURNS[args.seed % len(TURNS)]
+        print(f"{what}: {args.n} times, seed {args.seed}, {options}",
+              flush=True)
+        try:
+            took = campaign(what, args.n, args.seed, args.kernel)
+        except VblError as e:
+            print(f"{what}: {type(e).__name__}: {e}", file=sys.stderr)
+            return 1
+        print(f"{what}: {args.n} of {args.n}, nothing lost, nothing hung, "
+              f"{took:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

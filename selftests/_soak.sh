@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Disks that go and come again, under load: the guest's part of soak.py.
+#
+#	_soak.sh keep DEV		write what has to stay
+#	_soak.sh load DEV		write and read elsewhere, until it is gone
+#	_soak.sh is_kept DEV		is the former still there
+#	_soak.sh is_busy DEV		wait until the latter writes
+#	_soak.sh rebind BDF N SEED	N unbinds and binds under load
+#	_soak.sh reload BDF N SEED	N rmmods and insmods, with I/O in between
+#
+# Ends with a message at the first thing that is wrong.
+
+# shellcheck source=../scripts/in-guest/vbl.sh
+. /lib/vbl.sh
+
+kept=/tmp/kept.
+driver=$PCI/drivers/virtio-pci-lite
+
+fail()
+{
+	echo "_soak.sh: $*" >&2
+	exit 1
+}
+
+# The first megabyte is never written again.
+keep()
+{
+	head -c 1048576 /dev/urandom >$kept"$1"
+	dd if=$kept"$1" of="/dev/$1" bs=64k oflag=direct conv=fsync 2>/dev/null
+}
+
+is_kept()
+{
+	dd if="/dev/$1" bs=64k count=16 iflag=direct 2>/dev/null |
+		cmp - $kept"$1"
+}
+
+# Two that write and two that read; they end when the disk is gone. They use
+# what is open here: to write to the name of a disk that is gone makes a file.
+load()
+{
+	exec 5<>"/dev/$1" || return
+	for at in 512 4096; do
+		dd if=/dev/zero of=/proc/self/fd/5 bs=4k seek=$at count=100000 \
+			oflag=direct 2>/dev/null &
+		(
+			while dd if=/proc/self/fd/5 of=/dev/null bs=16k \
+				skip=$at iflag=direct 2>/dev/null; do :; done
+		) &
+	done
+	wait
+}
+
+# is_busy DEV: the load has begun, and writes.
+is_busy()
+{
+	wait_for 60 sh -c "[ \$(awk '{ print \$5 }' \
+		/sys/block/$1/stat) -gt ${2-$(writes "$1")} ]"
+}
+
+writes()
+{
+	awk '{ print $5 }' "/sys/block/$1/stat"
+}
+
+# A number below $1, from the seed.
+below()
+{
+	seed=$(((seed * 1103515245 + 12345) % 2147483648))
+	number=$((seed / 65536 % $1))
+}
+
+rebind()
+{
+	bdf=$1 n=$2 seed=$3 i=0
+	dev=$(disk_of "$bdf") || exit 1
+	keep "$dev" || fail "cannot write $dev"
+	while [ $i -lt "$n" ]; do
+		i=$((i + 1))
+		before=$(writes "$dev")
+		load "$dev" &
+		is_busy "$dev" "$before"
+		below 30000
+		usleep $number
+		echo "$bdf" >"$driver/unbind" || fail "unbind $i"
+		wait
+		echo "$bdf" >"$driver/bind" || fail "bind $i"
+		[ "$(disk_of "$bdf")" = "$dev" ] || fail "bind $i: other name"
+		is_kept "$dev" || fail "bind $i: data lost"
+	done
+}
+
+reload()
+{
+	bdf=$1 n=$2 seed=$3 i=0
+	dev=$(disk_of "$bdf") || exit 1
+	keep "$dev" || fail "cannot write $dev"
+	while [ $i -lt "$n" ]; do
+		i=$((i + 1))
+		dd if=/dev/zero of="/dev/$dev" bs=4k seek=512 count=64 \
+			2>/dev/null || fail "write $i"
+		below 10000
+		usleep $number
+		rmmod virtio_lite || fail "rmmod $i"
+		[ ! -e /sys/bus/virtio-lite ] || fail "rmmod $i left its bus"
+		insmod /virtio_lite.ko || fail "insmod $i"
+		[ "$(disk_of "$bdf")" = "$dev" ] || fail "insmod $i: no $dev"
+		is_kept "$dev" || fail "insmod $i: data lost"
+	done
+}
+
+"$@"
