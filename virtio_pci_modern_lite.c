@@ -313,8 +313,12 @@ int vp_modern_map(struct vp_device *vp)
 		return err;
 	}
 	err = vp_modern_map_all(vp, &common, &isr, &notify, &config);
-	if (!err && !(vp_modern_get_features(&vp->vdev) & VIRTIO_BIT(VERSION_1)))
+	if (!err && !(vp_modern_get_features(&vp->vdev) & VIRTIO_BIT(VERSION_1))) {
+		/* GEN-FEAT-07: it has no other registers to try */
+		if (pdev->device == VIRTIO_PCI_MODERN_BLOCK)
+			vp_modern_set_status(&vp->vdev, VIRTIO_S_FAILED);
 		err = -ENODEV;
+	}
 	if (err) {
 		vp_modern_unmap(vp);
 		return err;

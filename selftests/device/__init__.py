@@ -17,8 +17,8 @@ the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
 (the answers), log (what happened, and which requirement was broken).
 """
 
-from .blk import HOLD, Request
+from .blk import HOLD, SILENT, Request
 from .device import CONFIG, USUAL, ZONED, Device
 from .script import Script
 
-__all__ = ["CONFIG", "Device", "HOLD", "Request", "Script", "USUAL", "ZONED"]
+__all__ = ["CONFIG", "Device", "HOLD", "Request", "SILENT", "Script", "USUAL", "ZONED"]

@@ -11,6 +11,7 @@ from .spec import (DISCARD, FLUSH, GET_ID, GET_LIFETIME, IN, IOERR, OK, OUT,
                    ZONE_REPORT)
 
 HOLD = object()         # what a script answers to keep a request
+SILENT = object()       # and to give it back with nothing written
 
 
 class Request:
@@ -209,11 +210,12 @@ class Blk:
                     req.data_len % 512:
                 return IOERR
             if kind == IN:
-                req.fill(self.data[at:end])
+                req.fill(self.data[at:end].ljust(req.data_len, b"\0"))
             elif self.dev.config.readonly:
                 return IOERR
             else:
-                self.data[at:end] = req.data()
+                room = max(0, len(self.data) - at)
+                self.data[at:end] = req.data()[:room]
                 self.dirty += 1
             return OK
         if kind == FLUSH:

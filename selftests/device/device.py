@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import spec
-from .blk import HOLD, Blk, Request
+from .blk import HOLD, SILENT, Blk, Request
 from .config import Config
 from .log import Log, Rules
 from .memory import BadAddress, Memory
@@ -76,7 +76,8 @@ class Device:
         self.bus, self.trouble = bus, []
         self.bar_size, self.config_at = pci.pop("bar_size", 0x4000), 0x2000
         self.status_reg = Status(self)
-        self.serial, self.irqs = serial, {}
+        self.serial = serial
+        self.config_length = pci.pop("config_length", spec.CONFIG_SIZE)
         self._offer(features, size, queues, queue_size, config, zones)
         self.pci = Pci(self, transport, caps, **pci)
         self.folder = Path(tempfile.mkdtemp(prefix="vbl-dev-"))
@@ -88,6 +89,7 @@ class Device:
         self.config = Config(self, **{
             **CONFIG, "capacity": size // 512, "num_queues": queues,
             **(ZONED if zones is not None else {}), **(config or {})})
+        self.config.length = self.config_length
         self.config.readonly = bool(self.offered >> 5 & 1)
         self.blk = Blk(self, size, self.serial)
         if zones is not None:
@@ -123,9 +125,13 @@ class Device:
         self.server.start()
         return self
 
-    def __exit__(self, kind, value, trace):
+    def close(self):
+        """End the thread, remove the socket."""
         self.server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __exit__(self, kind, value, trace):
+        self.close()
         if kind is None and self.trouble:
             raise self.trouble[0]
 
@@ -179,6 +185,8 @@ class Device:
         """The driver has written 0 to status, or the function was reset."""
         self.log.add("reset")
         for q in self.queues:
+            if q.enabled and q.out:
+                self._check_exposed(q)
             q.clear()
             q.was_reset = False
         self.accepted, self.isr, self.config_vector = 0, 0, NO_VECTOR
@@ -187,6 +195,15 @@ class Device:
         self.pci.legacy.clear()
         self._line()
 
+    def _check_exposed(self, q):
+        """Whether what the driver wants back is as it was until now."""
+        for chain in q.out.values():
+            self.check.rule("GEN-CLEAN-01 GEN-CLEAN-02", all(
+                self.memory.read(at, len(data)) == data
+                for at, data in chain.seen),
+                "queue {}: buffer {} was changed before the reset", q.index,
+                chain.ident)
+
     def driver_ok(self):
         """The driver is ready."""
         self.log.add("driver_ok", self.accepted)
@@ -194,6 +211,13 @@ class Device:
 
     def enable_queue(self, q):
         """A queue was enabled."""
+        self.check.rule("BLK-VQ-I01", q.index == 0 or self.has("BLK_MQ") and
+                        q.index < self.config["num_queues"],
+                        "queue {} is none of the {}", q.index,
+                        self.config["num_queues"] if self.has("BLK_MQ")
+                        else 1)
+        self.check.rule("PCI-COMMON-I01", q.max_size > 0,
+                        "queue {} does not exist", q.index)
         try:
             q.enable()
         except BadAddress:
@@ -255,7 +279,25 @@ class Device:
         if data:
             self._check_place(q, value >> 16)
         q.kicks += 1
+        self._check_wanted(q)
         self.run(q)
+
+    def _check_wanted(self, q):
+        """Whether a kick was asked for, where that is beyond doubt."""
+        park, packed = self.script.park, self.has("RING_PACKED")
+        if self.script.used_flags and (packed or not self.has("EVENT_IDX")):
+            self.check.rule("PACK-KICK-I01" if packed else "SPLIT-ANOTIF-03",
+                            self.script.late_kicks > 0, "queue {}: a kick, "
+                            "though none is wanted", q.index)
+            self.script.late_kicks -= 1
+        elif park is not None and q.ring.parked:
+            good = q.ring.pending() > park
+            self.check.rule("PACK-KICK-I01" if packed else
+                            "SPLIT-ANOTIF-06 SPLIT-ANOTIF-07",
+                            good or self.script.late_kicks > 0, "queue {}: a "
+                            "kick for {} new buffers, it is wanted after {}",
+                            q.index, q.ring.pending(), park)
+            self.script.late_kicks -= not good
 
     def _kicked(self, value, offset):
         if offset is None or not self.pci.multiplier:
@@ -292,7 +334,8 @@ class Device:
     def run(self, q):
         """Take what is available and carry it out."""
         if not q.enabled or not self.status & DRIVER_OK or \
-                not self.pci.master or self.suspended:
+                self.status & NEEDS_RESET or not self.pci.master or \
+                self.suspended:
             return
         try:
             while True:
@@ -300,7 +343,8 @@ class Device:
                 for c in chains:
                     self._start(q, c)
                 q.flush()
-                if not chains or self.status & NEEDS_RESET:
+                if not chains or self.status & NEEDS_RESET or \
+                        self.script.park is not None:
                     break
         except BadAddress:
             self.needs_reset()
@@ -316,6 +360,9 @@ class Device:
             self._complete(req, answer)
 
     def _complete(self, req, answer=None):
+        if answer is SILENT:
+            req.queue.finish(req.chain, 0)
+            return
         status = self.blk.run(req) if answer is None else answer
         req.queue.finish(req.chain, req.finish(status))
 

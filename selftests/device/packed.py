@@ -58,9 +58,10 @@ class Packed(Layout):
         return slot | wrap << 15
 
     def pending(self):
-        """Whether something is available and not taken yet."""
-        return int(self._available(self.memory.get(self.desc
-                                                   + 16 * self.slot + 14)))
+        """How many descriptors are available and not taken yet."""
+        place = self.next_value()
+        return (place & 0x7fff) - self.slot + \
+            self.size * (place >> 15 != self.wrap)
 
     def take(self):
         """Chains made available since the last time."""
@@ -88,6 +89,7 @@ class Packed(Layout):
         script = self.dev.script
         flags = script.used_flags
         where = 0
+        self.parked = script.park is not None
         if self.event_idx and not flags:
             flags = 2
             at = self.slot + (script.park or 0)

@@ -20,6 +20,24 @@ def virtio_cap(kind, bar=MEM_BAR, offset=0, length=0, cap_len=16, more=b""):
         struct.pack("<II", offset, length) + more
 
 
+def usual_caps(multiplier=4, common=64, config=spec.CONFIG_SIZE,
+               notify=0x1000, huge=False):
+    """The capabilities that a device needs, then the PCI_CFG window."""
+    lengths = {spec.CAP_COMMON: common, spec.CAP_ISR: 1,
+               spec.CAP_DEVICE: config, spec.CAP_NOTIFY: notify}
+    caps = []
+    for kind, (offset, _) in PLACES.items():
+        more = struct.pack("<I", 0 if huge else multiplier) \
+            if kind == spec.CAP_NOTIFY else b""
+        length = 1 << 30 if huge else lengths[kind]
+        if huge:
+            more = more.ljust(8, b"\0")
+        caps.append(virtio_cap(kind, MEM_BAR, offset, length, 16 + len(more),
+                               more))
+    caps.append(virtio_cap(spec.CAP_PCI, 0, 0, 0, 20, bytes(4)))
+    return caps
+
+
 class Pci:
     """What QEMU's vfio-user-pci shows to the guest.
 
@@ -72,22 +90,10 @@ class Pci:
     def _allow(self, off, mask):
         self.writable[off:off + len(mask)] = mask
 
-    def _usual(self):
-        caps = []
-        for kind, (offset, size) in PLACES.items():
-            more = struct.pack("<I", self.multiplier) \
-                if kind == spec.CAP_NOTIFY else b""
-            length = {spec.CAP_COMMON: 64, spec.CAP_ISR: 1,
-                      spec.CAP_DEVICE: self.dev.config.length}.get(kind, size)
-            caps.append(virtio_cap(kind, MEM_BAR, offset, length,
-                                   16 + len(more), more))
-        caps.append(virtio_cap(spec.CAP_PCI, 0, 0, 0, 20, bytes(4)))
-        return caps
-
     def _capabilities(self, caps, pm):
         blobs = []
         if self.transport != "legacy":
-            blobs += self._usual() if caps is None else caps
+            blobs += usual_caps(self.multiplier) if caps is None else caps
         at, link = 0x40, 0x34
         self.config[6] |= 0x10
         if self.dev.vectors:

@@ -124,6 +124,7 @@ class Layout:
         self.size = queue.size
         self.event_idx = queue.dev.has("EVENT_IDX")
         self.indirect = queue.dev.has("INDIRECT_DESC")
+        self.parked = False     # the next kick was asked for a later time
 
     def rule(self, idents, good, text="", *values):
         """Judge a rule about this queue."""

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest, a driver and a scripted device: who has whom, and when."""
 
+import functools
 import re
 import subprocess
+
+from vbl import SetupError, lab
+from vbl.qemu import binary
 
 DRIVERS = {"lite": "virtio-pci-lite", "upstream": "virtio-pci"}
 PCI = "/sys/bus/pci"
@@ -19,6 +23,21 @@ def why_not(command):
     version = re.search(r"version (\S+)", version)
     return (f"QEMU {version[1] if version else '?'} has no vfio-user-pci: "
             "QEMU 10.1 or newer is needed ($VBL_QEMU chooses one)")
+
+
+@functools.cache
+def qemu():
+    """(a QEMU command that can have such a device, None), or (None, why)."""
+    given = binary()
+    why = why_not(given)
+    if why is None:
+        return " ".join(given), None
+    try:
+        newer = lab.qemu()
+    except SetupError as e:
+        return None, f"{why}; {e}"
+    again = why_not([newer])
+    return (None, f"{why}; {again}") if again else (newer, None)
 
 
 def load(g, driver, params=""):
@@ -61,5 +80,5 @@ def copy(g, name, mega=1, block="64k"):
          timeout=120)
 
 
-__all__ = ["DRIVERS", "bind", "copy", "disk", "load", "unbind",
+__all__ = ["DRIVERS", "bind", "copy", "disk", "load", "qemu", "unbind",
            "why_not"]

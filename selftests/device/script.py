@@ -13,6 +13,7 @@ class Script:
     suspend_seconds     how long SUSPEND takes, and waking up
     park                with EVENT_IDX: ask for a kick this much later than now
     used_flags          used.flags (split) or the device event's flags (packed)
+    late_kicks          unwanted kicks that may still be on their way
     used_desc_flags     more flags for used descriptors (packed)
     batch               with IN_ORDER, one used element for all that is ready
     ring_enabled        called as (dev, queue) when a queue is enabled
@@ -20,7 +21,7 @@ class Script:
 
     reset_seconds = queue_reset_seconds = suspend_seconds = 0.0
     park = None
-    used_flags = used_desc_flags = 0
+    used_flags = used_desc_flags = late_kicks = 0
     batch = True
     ring_enabled = None
 
@@ -41,9 +42,10 @@ class Script:
         return vector
 
     def request(self, dev, req):
-        """A status to answer without work, HOLD to keep it, None for neither.
+        """A status to answer without work, HOLD, SILENT, or None for none.
 
-        A held request is carried out by dev.release(req).
+        A held request is carried out by dev.release(req). A silent one is
+        given back with nothing written, not even the status.
         """
         return None
 

@@ -81,6 +81,7 @@ class Split(Layout):
     def ask_kick(self):
         """Ask for the next kick; True when there is more to take already."""
         park = self.dev.script.park
+        self.parked = park is not None
         if self.event_idx:
             event = self.last if park is None else (self.last + park) % MODULUS
             self.memory.put(self.used + 4 + 8 * self.size, event)

@@ -35,15 +35,19 @@ class Status:
             dev.log.add("status", self.value)
         if self.value == 0:
             if self.unread_reset:
-                self.rule("GEN-RESET-01 PCI-COMMON-05", True)
+                self.rule(self._reset_rules(), True)
             self.unread_reset = False
         self.unread_ok = False
         return self.value
 
+    def _reset_rules(self):
+        return "GEN-RESET-01" if self.dev.legacy_used \
+            else "GEN-RESET-01 PCI-COMMON-05"
+
     def other_access(self, name):
         """Something else than status was accessed."""
         if self.unread_reset:
-            self.rule("GEN-RESET-01 PCI-COMMON-05", False,
+            self.rule(self._reset_rules(), False,
                       "{} before status read as 0", name)
             self.unread_reset = False
             self.pending, self.value = None, 0
@@ -91,7 +95,7 @@ class Status:
         dev, old = self.dev, self.value
         self.unread_ok = False
         dev.reset()
-        self.unread_reset = not dev.legacy_used
+        self.unread_reset = True
         if dev.script.reset_seconds:
             self.value = old or ACKNOWLEDGE
             self.pending = 0

@@ -7,6 +7,7 @@ Fixtures
                 kernel log must be clean at the end (unless boot.dirty = True)
     image       image("64M", "qcow2") -> path of a fresh image
     programs    the pool of guests that test programs share
+    stage       scripted devices in a guest, see conform.py
 
 Marks
     full        only with --full (make check-all)
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import vbl                          # noqa: E402
 from vbl import kernel as kernel_room, ktap, program    # noqa: E402
 
+pytest_plugins = ["conform"]
 RESULTS = {}            # node id -> passed, failed or skipped
 
 

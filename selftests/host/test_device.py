@@ -10,7 +10,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from device import USUAL, Device, Script, scene     # noqa: E402
-from vbl.qemu import binary                         # noqa: E402
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
 MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")
@@ -19,7 +18,7 @@ MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")
 @pytest.fixture
 def run(boot):
     """run(device): a guest with it and the module, no driver bound."""
-    why_not = scene.why_not(binary())
+    qemu, why_not = scene.qemu()
     if why_not:
         pytest.skip(why_not)
     running = []
@@ -28,7 +27,7 @@ def run(boot):
         dev.__enter__()
         running.append(dev)
         g = boot(devices=[dev.qemu], share_mem=True, driver=None,
-                 append="no_timer_check", **options)
+                 append="no_timer_check", qemu=qemu, **options)
         scene.load(g, "lite")
         return g
 

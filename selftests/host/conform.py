@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Who fulfils which requirement: scenes, and what they show.
+
+A scene is a test with the fixture `stage`. It runs once with this driver and
+once with upstream's, on scripted devices in one guest. What the devices could
+judge by themselves is noted at its end, and what the scene asks on top of it
+by stage.expect(). With this driver a broken requirement fails the test; what
+upstream breaks is only noted. $VBL_CONFORMANCE names the file of notes.
+"""
+
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from device import Device, Script, scene            # noqa: E402
+from device.pci import virtio_cap, usual_caps       # noqa: E402
+import pytest                                       # noqa: E402
+import vbl                                          # noqa: E402
+from vbl import ktap                                # noqa: E402
+
+JUNK = [virtio_cap(kind, 4, 0, 64) for kind in (0, 6, 7, 10, 0xff)]
+# What the specification says of each requirement: MUST, SHOULD NOT, ...
+LEVELS = {line.split("\t")[0]: line.split("\t")[1] for line in
+          (Path(__file__).resolve().parents[1] / "device" /
+           "requirements.tsv").read_text().splitlines()[1:]}
+
+
+def devices():
+    """The devices of a stage by name."""
+    usual = usual_caps()
+    vendor = bytes([9, 0, 12, 9, 0x34, 0x12]) + b"\xaa" * 6
+    slots = iter(range(8, 0x1d))
+    kinds = {
+        "modern": {"queues": 4, "vectors": 5},
+        "intx": {"vectors": 0, "queues": 2},
+        "one vector": {"vectors": 1, "queues": 2},
+        "2048 vectors": {"vectors": 2048, "queues": 2},
+        "two vectors": {"vectors": 2, "queues": 2},
+        "legacy": {"transport": "legacy", "queues": 2},
+        "legacy intx": {"transport": "legacy", "vectors": 0},
+        "transitional": {"transport": "transitional", "queues": 2},
+        "revision 255": {"transport": "transitional", "revision": 255},
+        "modern rev 255": {"revision": 255},
+        "junk caps": {"caps": JUNK + usual[:4]},
+        "bad BARs": {"caps": [virtio_cap(1, 6, 0, 64), virtio_cap(4, 7, 0, 96),
+                              *usual[:2], virtio_cap(1, 4, 0x800, 64),
+                              *usual[2:4]]},
+        "huge caps": {"caps": usual_caps(huge=True), "multiplier": 0},
+        "tiny caps": {"caps": usual_caps(common=0x38, config=8),
+                      "config_length": 8},
+        "broken caps": {"caps": usual_caps(common=0x10)},
+        "short config": {"caps": usual_caps(config=4)},
+        "vendor cap": {"caps": [vendor, *usual[:4]]},
+        "notify 4096": {"multiplier": 4096, "bar_size": 0x8000, "queues": 4,
+                        "caps": usual_caps(multiplier=4096, notify=0x4000)},
+    }
+    return {name: Device(addr=next(slots), **kw) for name, kw in kinds.items()}
+
+
+class Stage:
+    """A guest with all devices, and one driver that is tried."""
+
+    def __init__(self, driver, kernel=None):
+        self.driver, self.kernel = driver, kernel
+        self.g, self.dev, self.devs = None, None, {}
+        self.notes, self.where, self.name = {}, {}, "modern"
+        self.test = self.mark = None
+
+    # -- guest --------------------------------------------------------------
+
+    def _boot(self):
+        self.devs = devices()
+        for dev in self.devs.values():
+            dev.__enter__()
+        qemu, _ = scene.qemu()
+        self.g = vbl.Guest(
+            kernel=self.kernel, devices=[d.qemu for d in self.devs.values()],
+            share_mem=True, driver=None, qemu=qemu, timeout=2400, smp=2,
+            append="no_timer_check")
+        self.g.__enter__()
+        scene.load(self.g, self.driver)
+        for dev in self.devs.values():
+            scene.unbind(self.g, dev)
+
+    def kill(self):
+        """No guest any more; the next scene gets a new one."""
+        if self.g:
+            self.g.kill()
+        for dev in self.devs.values():
+            dev.close()
+        self.g, self.devs = None, {}
+
+    # -- a scene ------------------------------------------------------------
+
+    def begin(self, test):
+        """Get ready."""
+        self.test, self.notes, self.where, self.dev = test, {}, {}, None
+        if self.g is None or not self.g.alive:
+            self.kill()
+            self._boot()
+        self.mark = self.g.dmesg_mark(test)
+
+    def on(self, name, features=None, **more):
+        """Play on one of the devices, with these features."""
+        if self.dev:
+            self.leave()
+        self.dev, self.name = self.devs[name], name
+        more.setdefault("queues", len(self.dev.queues))
+        if features is not None:
+            self.dev.become(features, **more)
+        return self.dev
+
+    def bind(self):
+        """Give it to the driver; the name of the disk, or None."""
+        return scene.bind(self.g, self.dev, self.driver)
+
+    def start(self, name, features, **more):
+        """on() and bind() where a disk has to come of it; its name."""
+        self.on(name, features, **more)
+        disk = self.bind()
+        assert disk, f"no disk; the kernel says:\n{self.log()}"
+        return disk
+
+    def log(self):
+        """The kernel log of this scene."""
+        return self.g.dmesg_since(self.mark)
+
+    def expect(self, idents, good, text=""):
+        """Note requirements as met or not."""
+        for ident in idents.split():
+            was = self.notes.get(ident, (True, ""))
+            if was[0]:
+                self.notes[ident] = (bool(good), "" if good else text)
+                self.where[ident] = self.name
+        return good
+
+    def quiet(self, *idents):
+        """Breaches that this scene provokes on purpose and judges itself."""
+        for ident in idents:
+            self.dev.check.breaches = [b for b in self.dev.check.breaches
+                                       if b.ident != ident]
+            self.dev.check.seen.pop(ident, None)
+
+    def leave(self):
+        """Take the device back and note what it saw."""
+        dev, self.dev = self.dev, None
+        with dev.lock:
+            dev.script = Script()
+        dev.release()
+        scene.unbind(self.g, dev)
+        for ident in dev.check.seen:
+            self.expect(ident, True)
+        for b in dev.check.breaches:
+            self.expect(b.ident, False, b.text)
+        if dev.trouble:
+            trouble, dev.trouble = dev.trouble[0], []
+            raise trouble
+
+    def end(self, failed=None, observes=()):
+        """The scene is over; returns what is wrong, for this driver only."""
+        try:
+            if self.dev and self.g and self.g.alive:
+                self.leave()
+        except (vbl.VblError, TimeoutError) as e:
+            failed = failed or e
+        bad = ktap.scan_log(self.log() if self.g and self.g.alive else
+                            self.g.console if self.g else "")
+        if bad or failed:
+            self.kill()
+        for ident in observes if failed or bad else ():
+            self.expect(ident, False, str(failed or bad[0]).split("\n")[0])
+        self._write(bool(failed))
+        wrong = [f"{i}: {text}" for i, (ok, text) in self.notes.items()
+                 if not ok and LEVELS[i].startswith("MUST")] + bad
+        return "\n".join(wrong) if self.driver == "lite" else ""
+
+    def _write(self, failed):
+        path = os.environ.get("VBL_CONFORMANCE")
+        if not path:
+            return
+        with open(path, "a") as f:
+            for ident, (ok, text) in self.notes.items():
+                f.write(json.dumps({
+                    "id": ident, "driver": self.driver, "test": self.test,
+                    "device": self.where[ident], "ok": ok, "text": text[:200], "failed": failed}) + "\n")
+
+
+def play(observes=""):
+    """Make a scene of a function; @observes are the ids that it is about."""
+    def wrap(function):
+        @functools.wraps(function)
+        def run(stage, **more):
+            failed = None
+            stage.begin(os.environ.get("PYTEST_CURRENT_TEST", "?")
+                        .split("::")[-1].rpartition(" (")[0])
+            try:
+                function(stage, **more)
+                for ident in observes.split():
+                    stage.expect(ident, True)
+            except Exception as e:
+                failed = e
+            wrong = stage.end(failed, observes.split())
+            if failed and stage.driver == "lite":
+                raise failed
+            if failed:
+                pytest.xfail(f"upstream: {failed}")
+            assert not wrong, wrong
+        return run
+    return wrap
+
+
+@pytest.fixture(scope="session", params=["lite", "upstream"])
+def cast(request):
+    """The stage of one driver, as long as its scenes last."""
+    _, why_not = scene.qemu()
+    if why_not:
+        pytest.skip(why_not)
+    stage = Stage(request.param)
+    yield stage
+    stage.kill()
+
+
+@pytest.fixture
+def stage(cast):
+    """Where a scene is played."""
+    return cast
