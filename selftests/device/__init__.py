@@ -12,7 +12,7 @@ It speaks to QEMU in one of two ways:
     vfio_user.py    a whole PCI device: every register, capability, vector
     vhost_user.py   only the queues, behind QEMU's own virtio-blk registers
 
-and is made of: spec (numbers), memory, config, status, registers, pci (what
+and is made of: spec (numbers), door, memory, config, status, registers, pci (what
 the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
 (the answers), log (what happened, and which requirement was broken).
 """
@@ -20,5 +20,7 @@ the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
 from .blk import HOLD, SILENT, Request
 from .device import CONFIG, USUAL, ZONED, Device
 from .script import Script
+from .vhost_user import VhostDevice
 
-__all__ = ["CONFIG", "Device", "HOLD", "Request", "SILENT", "Script", "USUAL", "ZONED"]
+__all__ = ["CONFIG", "Device", "HOLD", "Request", "SILENT", "Script", "USUAL",
+           "VhostDevice", "ZONED"]

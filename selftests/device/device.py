@@ -61,6 +61,8 @@ class Device:
     thread is kept in dev.trouble, and raised at the end of the context.
     """
 
+    door = Server
+
     def __init__(self, features=USUAL, *, size=64 << 20, queues=1,
                  queue_size=128, vectors=None, transport="modern",
                  config=None, zones=None, script=None, serial="scripted",
@@ -81,7 +83,7 @@ class Device:
         self._offer(features, size, queues, queue_size, config, zones)
         self.pci = Pci(self, transport, caps, **pci)
         self.folder = Path(tempfile.mkdtemp(prefix="vbl-dev-"))
-        self.server = Server(self, self.folder / "s")
+        self.server = self.door(self, self.folder / "s")
         self.now = time.monotonic
 
     def _offer(self, features, size, queues, queue_size, config, zones):
@@ -331,11 +333,15 @@ class Device:
         for q in self.queues:
             self.run(q)
 
+    def can_run(self, q):
+        """Whether a queue may be worked on."""
+        return q.enabled and self.status & DRIVER_OK and not \
+            self.status & NEEDS_RESET and self.pci.master and \
+            not self.suspended
+
     def run(self, q):
         """Take what is available and carry it out."""
-        if not q.enabled or not self.status & DRIVER_OK or \
-                self.status & NEEDS_RESET or not self.pci.master or \
-                self.suspended:
+        if not self.can_run(q):
             return
         try:
             while True:

@@ -51,6 +51,12 @@ def unbind(g, dev):
     g.sh(f"[ ! -e {d} ] || echo {dev.bdf} >{d}/unbind", timeout=90)
 
 
+def keep_off(g, dev):
+    """Take the device from its driver, and let no other have it."""
+    unbind(g, dev)
+    g.sh(f"echo none >{PCI}/devices/{dev.bdf}/driver_override")
+
+
 def bind(g, dev, driver):
     """Give the device to a driver and nobody else; its disk, or None.
 
@@ -80,5 +86,5 @@ def copy(g, name, mega=1, block="64k"):
          timeout=120)
 
 
-__all__ = ["DRIVERS", "bind", "copy", "disk", "load", "qemu", "unbind",
+__all__ = ["DRIVERS", "bind", "copy", "disk", "keep_off", "load", "qemu", "unbind",
            "why_not"]

@@ -7,10 +7,9 @@ no region can be mapped, so every access of the guest is seen, in order.
 
 import json
 import os
-import selectors
-import socket
 import struct
-import threading
+
+from .door import Door, signal
 
 HEADER = struct.Struct("<HHIII")
 REPLY, ERROR, NO_REPLY = 1, 0x20, 0x10
@@ -24,17 +23,11 @@ DATA_NONE, DATA_BOOL, DATA_EVENTFD = 1, 2, 4
 MASK, UNMASK, TRIGGER = 8, 16, 32
 
 
-class Server(threading.Thread):
-    """Serves one device on a socket; one client at a time."""
+class Server(Door):
+    """A PCI device for one client."""
 
     def __init__(self, dev, path):
-        super().__init__(name="vfio-user", daemon=True)
-        self.dev, self.path = dev, path
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(1)
-        self.wake, self._woken = socket.socketpair()
-        self.client = None
+        super().__init__(dev, path)
         self.vectors = {}               # (index, vector) -> eventfd
         self.intx_masked = self.line_up = False
         self.handlers = {
@@ -45,101 +38,35 @@ class Server(threading.Thread):
             REGION_WRITE: self._region_write, RESET: self._reset,
         }
 
-    # -- life ---------------------------------------------------------------
-
-    def run(self):
-        select = selectors.DefaultSelector()
-        select.register(self._woken, selectors.EVENT_READ, None)
-        select.register(self.listener, selectors.EVENT_READ, self._accept)
-        while True:
-            for key, _ in select.select():
-                if key.data is None:
-                    select.close()
-                    self._drop()
-                    return
-                if key.fileobj is self.listener:
-                    self._accept(select)
-                elif not self._serve():
-                    select.unregister(self.client)
-                    self._drop()
-
-    def stop(self):
-        """End the thread."""
-        if self.is_alive():
-            self.wake.send(b"x")
-            self.join(10)
-        for s in (self.listener, self.wake, self._woken):
-            s.close()
-
-    def _accept(self, select):
-        sock, _ = self.listener.accept()
-        if self.client:
-            sock.close()
-            return
-        self.client = sock
-        select.register(sock, selectors.EVENT_READ, "client")
-
-    def _drop(self):
-        if self.client:
-            self.client.close()
-        self.client = None
-        with self.dev.changed:
-            for fd in self.vectors.values():
-                os.close(fd)
-            self.vectors.clear()
-            self.dev.memory.clear()
-            self.dev.changed.notify_all()
+    def drop(self):
+        """The client is gone: so are its vectors."""
+        for fd in self.vectors.values():
+            os.close(fd)
+        self.vectors.clear()
 
     # -- messages -----------------------------------------------------------
 
-    def _receive(self, size):
-        data = b""
-        while len(data) < size:
-            more = self.client.recv(size - len(data))
-            if not more:
-                return None
-            data += more
-        return data
-
-    def _serve(self):
+    def serve(self):
         """One message; False when the client is gone."""
-        fds = []
+        head, fds = self.receive(HEADER.size)
+        if head is None:
+            return False
         try:
-            head, fds, _, _ = socket.recv_fds(self.client, HEADER.size, 64)
-            if not head:
-                return False
-            head += self._receive(HEADER.size - len(head)) or b""
             ident, command, size, flags, _ = HEADER.unpack(head)
-            body = self._receive(size - HEADER.size) if size > HEADER.size \
-                else b""
-            if body is None:
-                return False
+            body = self.more(size - HEADER.size)
+            handler = self.handlers.get(command)
+            answer, bad = self.handle(handler, body, fds) if handler \
+                else (b"", True)
+            if flags & NO_REPLY:
+                return True
+            self.client.sendall(HEADER.pack(
+                ident, command, HEADER.size + len(answer),
+                REPLY | (ERROR if bad else 0), 22 if bad else 0) + answer)
         except OSError:
             return False
-        answer, error = b"", 0
-        with self.dev.changed:
-            try:
-                handler = self.handlers.get(command)
-                if handler is None:
-                    error = 95              # EOPNOTSUPP
-                else:
-                    answer = handler(body, fds)
-            except Exception as e:          # told to the test by the device
-                self.dev.trouble.append(e)
-                self.dev.log.add("trouble", repr(e))
-                error = 22
-            finally:
-                for fd in fds:
-                    os.close(fd)
-            self.dev.changed.notify_all()
-        if flags & NO_REPLY:
-            return True
-        out = HEADER.pack(ident, command, HEADER.size + len(answer),
-                          REPLY | (ERROR if error else 0), error) + answer
-        try:
-            self.client.sendall(out)
-        except OSError:
-            return False
+        finally:
+            for fd in fds:
+                os.close(fd)
         return True
 
     def _version(self, body, _fds):
@@ -218,15 +145,9 @@ class Server(threading.Thread):
             self._intx()
         return b""
 
-    def _signal(self, index, vector):
-        fd = self.vectors.get((index, vector))
-        if fd is not None:
-            os.write(fd, (1).to_bytes(8, "little"))
-        return fd is not None
-
     def irq(self, vector):
         """Send an MSI-X message."""
-        self._signal(MSIX, vector)
+        signal(self.vectors.get((MSIX, vector)))
 
     def line(self, up):
         """Set the level of INTx; the client masks it with each signal."""
@@ -235,5 +156,5 @@ class Server(threading.Thread):
 
     def _intx(self):
         if self.line_up and not self.intx_masked and \
-                self._signal(INTX, 0):
+                signal(self.vectors.get((INTX, 0))):
             self.intx_masked = True

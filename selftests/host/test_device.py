@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The scripted device: that it is a disk, and that it sees what is wrong."""
 
-import shlex
+import contextlib
 import sys
 from pathlib import Path
 
@@ -9,41 +9,46 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from device import USUAL, Device, Script, scene     # noqa: E402
+from device import USUAL, Device, Script, VhostDevice, scene  # noqa: E402
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
 MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")
+PACKED = ("RING_PACKED",)
 
 
 @pytest.fixture
 def run(boot):
-    """run(device): a guest with it and the module, no driver bound."""
-    qemu, why_not = scene.qemu()
-    if why_not:
-        pytest.skip(why_not)
-    running = []
+    """run(devices): a guest with them and the module, no driver bound."""
+    with contextlib.ExitStack() as running:
+        def start(*devs, **options):
+            args = [d.qemu for d in map(running.enter_context, devs)]
+            if isinstance(devs[0], VhostDevice):
+                args = sum(args, [])
+            g = boot(devices=args, share_mem=True, driver=None,
+                     append="no_timer_check", **options)
+            for d in devs:
+                scene.keep_off(g, d)
+            scene.load(g, "lite")
+            return g
 
-    def start(dev, **options):
-        dev.__enter__()
-        running.append(dev)
-        g = boot(devices=[dev.qemu], share_mem=True, driver=None,
-                 append="no_timer_check", qemu=qemu, **options)
-        scene.load(g, "lite")
-        return g
-
-    yield start
-    for dev in running:
-        dev.__exit__(None, None, None)
+        yield start
 
 
-@pytest.mark.parametrize("transport, features", [
-    ("modern", USUAL + MORE), ("modern", USUAL + MORE + ("RING_PACKED",)),
-    ("legacy", LEGACY + MORE + ("ANY_LAYOUT",))],
-    ids=["split", "packed", "legacy"])
-def test_data(run, transport, features):
-    """Data goes through, and no requirement is broken on the way."""
-    dev = Device(features, queues=2, transport=transport)
-    g = run(dev)
+class BadId(Script):
+    """Gives back an id that was never made available, once."""
+
+    told = False
+
+    def used(self, dev, queue, chain, length):
+        honest = super().used(dev, queue, chain, length)
+        if self.told:
+            return honest
+        self.told = True
+        return [(queue.size + 7, length, 0), *honest]
+
+
+def use(g, dev):
+    """Every kind of request goes through, and breaks no requirement."""
     name = scene.bind(g, dev, "lite")
     scene.copy(g, name)
     g.sh(f"/bin/blkdiscard -f -o 1M -l 64K /dev/{name} && "
@@ -53,36 +58,44 @@ def test_data(run, transport, features):
     assert {"BLK-OP-06", "BLK-OP-14", "BLK-OP-11"} <= set(dev.check.seen)
 
 
-class Liar(Script):
-    """Gives back an id that was never made available, once."""
-
-    told = False
-
-    def used(self, dev, queue, chain, length):
-        honest = super().used(dev, queue, chain, length)
-        if self.told or chain.elems[0][1] != 16 or length < 4096:
-            return honest
-        self.told = True
-        return [(queue.size + 7, length, 0), *honest]
-
-
-def test_bad_id(run):
-    """An id out of range costs a reset, and no data."""
-    dev = Device(USUAL)
-    g = run(dev)
-    name = scene.bind(g, dev, "lite")
-    with dev.lock:
-        dev.script = Liar()
+def test_registers(run):
+    """A whole PCI device: modern, packed, legacy; and one that lies."""
+    qemu, why_not = scene.qemu()
+    if why_not:
+        pytest.skip(why_not)
+    modern = Device(USUAL + MORE, queues=2)
+    legacy = Device(LEGACY + MORE + ("ANY_LAYOUT",), queues=2,
+                    transport="legacy")
+    g = run(modern, legacy, qemu=qemu)
+    use(g, modern)
+    use(g, legacy)
+    modern.become(USUAL + MORE + PACKED, queues=2)
+    use(g, modern)
+    # An id out of range costs a reset, and no data.
+    name = scene.bind(g, modern, "lite")
+    with modern.lock:
+        modern.script = BadId()
     scene.copy(g, name)
-    assert dev.script.told
-    assert 0 in dev.status_reg.history[1:], "the driver did not reset"
-    assert not dev.check.breaches, dev.check.report()
+    assert modern.script.told
+    assert 0 in modern.status_reg.history[1:], "the driver did not reset"
+    assert not modern.check.breaches, modern.check.report()
 
 
-def test_skips(tmp_path):
+def test_queues(run):
+    """The queues alone, behind the registers of any QEMU."""
+    split = VhostDevice(USUAL + MORE, queues=2)
+    packed = VhostDevice(USUAL + MORE + PACKED, queues=2, props=",packed=on")
+    g = run(split, packed)
+    for dev in (split, packed):
+        use(g, dev)
+    assert split.check.seen["SPLIT-AVAIL-01"] > 30
+    assert packed.check.seen["PACK-SG-03"] > 30
+
+
+def test_old_qemu(tmp_path):
     """A QEMU without vfio-user is named, with what would be needed."""
     fake = tmp_path / "qemu"
     fake.write_text("#!/bin/sh\necho 'QEMU emulator version 7.2.1'\n")
     fake.chmod(0o755)
-    why = scene.why_not(shlex.split(str(fake)))
+    why = scene.why_not([str(fake)])
     assert why and "7.2.1" in why and "10.1" in why

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A thread that serves a device to one client on a socket."""
+
+import os
+import selectors
+import socket
+import threading
+
+
+class Door(threading.Thread):
+    """What vfio_user and vhost_user share: a listener, a client, events.
+
+    serve() handles one message of the client and says whether it is still
+    there; drop() forgets all that came from it.
+    """
+
+    def __init__(self, dev, path):
+        super().__init__(name=type(self).__name__, daemon=True)
+        self.dev, self.path = dev, path
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(1)
+        self.wake, self._woken = socket.socketpair()
+        self.client = None
+        self.select = selectors.DefaultSelector()
+
+    def run(self):
+        self.select.register(self._woken, selectors.EVENT_READ, None)
+        self.select.register(self.listener, selectors.EVENT_READ,
+                             self._accept)
+        while True:
+            for key, _ in self.select.select():
+                if key.data is None:
+                    self._leave()
+                    self.select.close()
+                    return
+                key.data()
+
+    def stop(self):
+        """End the thread."""
+        if self.is_alive():
+            self.wake.send(b"x")
+            self.join(10)
+        for s in (self.listener, self.wake, self._woken):
+            s.close()
+
+    def watch(self, fd, call):
+        """Call a function whenever a descriptor can be read."""
+        self.select.register(fd, selectors.EVENT_READ, call)
+
+    def _accept(self):
+        sock, _ = self.listener.accept()
+        if self.client:
+            sock.close()
+            return
+        self.client = sock
+        self.watch(sock, self._client)
+
+    def _client(self):
+        if not self.serve():
+            self._leave()
+
+    def _leave(self):
+        if self.client:
+            self.select.unregister(self.client)
+            self.client.close()
+        self.client = None
+        with self.dev.changed:
+            self.drop()
+            self.dev.memory.clear()
+            self.dev.changed.notify_all()
+
+    def receive(self, header_size):
+        """A header and its descriptors; None when the client is gone."""
+        try:
+            head, fds, _, _ = socket.recv_fds(self.client, header_size, 64)
+            if head:
+                head += self.more(header_size - len(head))
+        except OSError:
+            return None, []
+        return (head, fds) if len(head) == header_size else (None, fds)
+
+    def more(self, size):
+        """The next bytes of the client; fewer when it is gone."""
+        data = b""
+        while len(data) < size:
+            part = self.client.recv(size - len(data))
+            if not part:
+                break
+            data += part
+        return data
+
+    def handle(self, handler, *args):
+        """Run a handler under the device's lock; (answer, whether it failed).
+
+        What goes wrong in it is told to the test, by the device.
+        """
+        with self.dev.changed:
+            try:
+                return handler(*args), False
+            except Exception as e:      # a script's mistake must not be lost
+                self.dev.trouble.append(e)
+                self.dev.log.add("trouble", repr(e))
+                return b"", True
+            finally:
+                self.dev.changed.notify_all()
+
+
+def signal(fd):
+    """Raise an event descriptor, if there is one."""
+    if fd is not None:
+        os.write(fd, (1).to_bytes(8, "little"))
+    return fd is not None
