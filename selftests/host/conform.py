@@ -82,9 +82,9 @@ class Stage:
             share_mem=True, driver=None, qemu=qemu, timeout=2400, smp=2,
             append="no_timer_check")
         self.g.__enter__()
-        scene.load(self.g, self.driver)
         for dev in self.devs.values():
-            scene.unbind(self.g, dev)
+            scene.keep_off(self.g, dev)
+        scene.load(self.g, self.driver)
 
     def kill(self):
         """No guest any more; the next scene gets a new one."""
@@ -96,8 +96,9 @@ class Stage:
 
     # -- a scene ------------------------------------------------------------
 
-    def begin(self, test):
-        """Get ready."""
+    def begin(self, test, observes=()):
+        """Get ready for a scene about some requirements."""
+        self.observes = set(observes)
         self.test, self.notes, self.where, self.dev = test, {}, {}, None
         if self.g is None or not self.g.alive:
             self.kill()
@@ -160,23 +161,34 @@ class Stage:
             trouble, dev.trouble = dev.trouble[0], []
             raise trouble
 
-    def end(self, failed=None, observes=()):
+    def about(self, idents):
+        """More requirements that this scene is about."""
+        self.observes |= set(idents.split())
+
+    def end(self, failed=None):
         """The scene is over; returns what is wrong, for this driver only."""
         try:
             if self.dev and self.g and self.g.alive:
                 self.leave()
         except (vbl.VblError, TimeoutError) as e:
             failed = failed or e
-        bad = ktap.scan_log(self.log() if self.g and self.g.alive else
-                            self.g.console if self.g else "")
+        bad = self._complaints()
         if bad or failed:
             self.kill()
-        for ident in observes if failed or bad else ():
-            self.expect(ident, False, str(failed or bad[0]).split("\n")[0])
+        for ident in self.observes:
+            self.expect(ident, not (failed or bad),
+                        str(bad[0] if bad else failed).split("\n")[0])
         self._write(bool(failed))
         wrong = [f"{i}: {text}" for i, (ok, text) in self.notes.items()
                  if not ok and LEVELS[i].startswith("MUST")] + bad
         return "\n".join(wrong) if self.driver == "lite" else ""
+
+    def _complaints(self):
+        try:
+            log = self.log() if self.g else ""
+        except vbl.VblError:
+            log = self.g.console
+        return ktap.scan_log(log)
 
     def _write(self, failed):
         path = os.environ.get("VBL_CONFORMANCE")
@@ -196,14 +208,13 @@ def play(observes=""):
         def run(stage, **more):
             failed = None
             stage.begin(os.environ.get("PYTEST_CURRENT_TEST", "?")
-                        .split("::")[-1].rpartition(" (")[0])
+                        .split("::")[-1].rpartition(" (")[0],
+                        observes.split())
             try:
                 function(stage, **more)
-                for ident in observes.split():
-                    stage.expect(ident, True)
             except Exception as e:
                 failed = e
-            wrong = stage.end(failed, observes.split())
+            wrong = stage.end(failed)
             if failed and stage.driver == "lite":
                 raise failed
             if failed:

@@ -148,6 +148,8 @@ class Polls(Script):
 @play()
 def test_no_kicks(stage, ring):
     """A device that polls is not kicked."""
+    stage.about("SPLIT-ANOTIF-03 SPLIT-ANOTIF-04" if "split" in ring
+                else "PACK-KICK-I01")
     disk = stage.start("modern", RINGS[ring], queues=1)
     dev = stage.dev
     with dev.lock:
@@ -168,8 +170,6 @@ def test_no_kicks(stage, ring):
         dev.queues[0].ring.ask_kick()
         dev.run_all()
     stage.g.sh(read(disk, 0, 50))
-    if "split" in ring:
-        stage.expect("SPLIT-ANOTIF-04", True)
 
 
 class Misleads(Script):
@@ -303,18 +303,13 @@ class BadId(Script):
 @play()
 def test_bad_id(stage, ring, ident):
     """An id that means nothing destroys nothing."""
-    which = "SPLIT-USED-I01" if ring == "split" else "PACK-RECV-I01"
+    stage.about("SPLIT-USED-I01" if ring == "split" else "PACK-RECV-I01")
     disk = stage.start("modern", RINGS[ring], queues=1)
     with stage.dev.lock:
         stage.dev.script = BadId(ident)
     job = stage.g.start(read(disk))
-    try:
-        job.wait(60, check=False)
-        scene.copy(stage.g, disk)
-    except Exception as e:
-        stage.expect(which, False, str(e).split("\n")[0])
-        raise
-    stage.expect(which, True)
+    job.wait(60, check=False)
+    scene.copy(stage.g, disk)
 
 
 class WrongLength(Script):
