@@ -151,7 +151,7 @@ def cut(kernel, mode, seed, program, lie=False):
                           f"{'-' if lie else ''}{rng.randint(1, 8)}")
             if mode == "switched":
                 g.start(SWITCH.format(dev=dev))
-            _wait_acks(g, job, acks, rng.randint(1, ACKS))
+            wait_acks(g, job, acks, rng.randint(1, ACKS))
             time.sleep(rng.random() / 50)
             g.process.popen.kill()
             g.process.popen.wait()
@@ -164,7 +164,8 @@ def cut(kernel, mode, seed, program, lie=False):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_acks(g, job, path, want):
+def wait_acks(g, job, path, want):
+    """Until the load has said @want lines."""
     until = time.monotonic() + 60 * g.scale
     while not path.exists() or path.read_text().count("\n") < want:
         if job.done or time.monotonic() > until:

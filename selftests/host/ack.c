@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writes blocks to a disk and says which of them are safe: for powercut.py.
+ * Writes blocks to a disk, reads older ones back, and says which are safe.
  *
  *	ack DISK PORT SEED FLUSH
  *
  * Block n is 4096 bytes, each word of which follows from n and SEED, and goes
  * to a place that follows from them too. Behind every FLUSH blocks comes
  * fdatasync(), and then a line with n on PORT: n and all before it are safe. A
- * FLUSH below 0 leaves fdatasync() out, and lies.
+ * FLUSH below 0 leaves fdatasync() out, and lies. powercut.py reads the disk.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BLOCK		4096
@@ -29,12 +30,41 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
+static uint64_t seed;
+
+static void fill(uint64_t *block, uint64_t n)
+{
+	unsigned int i;
+
+	block[0] = n;
+	for (i = 1; i < WORDS; i++)
+		block[i] = mix(seed ^ (n << 16) ^ i);
+}
+
+/* Is what was written last to @place there? */
+static int check(int disk, unsigned int place, uint64_t n)
+{
+	static uint64_t is[WORDS] __attribute__((aligned(BLOCK)));
+	static uint64_t want[WORDS];
+
+	if (!n)
+		return 0;
+	fill(want, n);
+	if (pread(disk, is, BLOCK, (off_t)place * BLOCK) == BLOCK &&
+	    !memcmp(is, want, BLOCK))
+		return 0;
+	fprintf(stderr, "block %llu is not at %u, but %llu\n",
+		(unsigned long long)n, place, (unsigned long long)is[0]);
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	static uint64_t block[WORDS] __attribute__((aligned(BLOCK)));
-	uint64_t n, seed;
+	static uint64_t last[BLOCKS];
+	unsigned int place;
 	int disk, port, flush;
-	unsigned int i;
+	uint64_t n;
 
 	if (argc != 5)
 		return 2;
@@ -48,14 +78,16 @@ int main(int argc, char **argv)
 	}
 
 	for (n = 1;; n++) {
-		block[0] = n;
-		for (i = 1; i < WORDS; i++)
-			block[i] = mix(seed ^ (n << 16) ^ i);
-		if (pwrite(disk, block, BLOCK,
-			   mix(seed ^ n) % BLOCKS * BLOCK) != BLOCK) {
+		fill(block, n);
+		place = mix(seed ^ n) % BLOCKS;
+		if (pwrite(disk, block, BLOCK, (off_t)place * BLOCK) != BLOCK) {
 			perror("pwrite");
 			return 1;
 		}
+		last[place] = n;
+		place = mix(n) % BLOCKS;
+		if (check(disk, place, last[place]))
+			return 1;
 		if (n % abs(flush))
 			continue;
 		if (flush > 0 && fdatasync(disk)) {
