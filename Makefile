@@ -71,7 +71,6 @@ fuzz-ring:
 	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
 		$(if $(SEED),SEED=$(SEED))
 
-<<<<<<< HEAD
 # Hot-unplug, unbind and unload, N times each under load.
 soak: setup
 	@scripts/soak.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
@@ -80,14 +79,13 @@ soak: setup
 # QEMU is killed N times while a guest writes: what was acknowledged stays.
 powercut: setup
 	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K))
-=======
+
 # What the specification requires of a driver, watched on scripted devices.
 conformance: setup
 	@$(PYTHON) scripts/conformance.py $(if $(T),-k '$(T)')
 
 conformance-mutants: setup
 	@$(PYTHON) scripts/conformance_mutants.py $(T)
->>>>>>> ad77628 (wip3)
 
 bench:
 	@$(PYTHON) scripts/bench.py run $(if $(K),-k $(K)) \
@@ -114,15 +112,12 @@ help:
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
-<<<<<<< HEAD
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
 	@echo "           WHAT=unplug,rebind,reload"
 	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1"
-=======
 	@echo "conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "           writes Documentation/conformance.md; T=NAME only those"
 	@echo "conformance-mutants  do they notice a driver that is wrong?"
->>>>>>> ad77628 (wip3)
 	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"
 	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
 	@echo "style      coding style, sparse and compiler warnings"
@@ -131,9 +126,5 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-<<<<<<< HEAD
-	unit fuzz-ring soak powercut bench bench-compare style help
-=======
-	unit fuzz-ring conformance conformance-mutants bench bench-compare \
-	style help
->>>>>>> ad77628 (wip3)
+	unit fuzz-ring soak powercut conformance conformance-mutants bench \
+	bench-compare style help

@@ -78,14 +78,16 @@ class Results:
     def state(self, driver, ident):
         """met, not met, by reading, n/a or open."""
         notes = self.notes[driver, ident]
-        if any(not n["ok"] for n in notes):
+        if any(n["ok"] is False for n in notes):
             return "**not met**"
         # What does not apply is not met by never having been done.
         reason = self.reasons.get(ident)
         if reason and reason["kind"] == "n/a":
             return "n/a"
-        if notes:
+        if any(n["ok"] for n in notes):
             return "met"
+        if notes:
+            return "n/a"
         return reason["kind"] if reason else "open"
 
     def seen_by(self, ident):
@@ -96,6 +98,9 @@ class Results:
             return reason["reason"], ""
         if not notes:
             return "", ""
+        if all(n["ok"] is None for n in notes):
+            return notes[0]["text"], ""
+        notes = [n for n in notes if n["ok"] is not None]
         bad = [n for n in notes if not n["ok"]] or notes
         best = min(bad, key=lambda n: len(n["test"]))
         tests = {n["test"] for n in notes}
@@ -107,7 +112,7 @@ class Results:
         """The MUSTs that are not met, or not shown at all."""
         return [f"{r['id']}: {self.state('lite', r['id']).strip('*')}"
                 + "".join(f", {n['test']}: {n['text']}" for n in
-                          self.notes["lite", r["id"]] if not n["ok"])
+                          self.notes["lite", r["id"]] if n["ok"] is False)
                 for r in self.rows if r["level"].startswith("MUST") and
                 self.state("lite", r["id"]) in ("**not met**", "open")]
 
@@ -130,7 +135,8 @@ class Results:
         out += ["## What upstream does otherwise", "",
                 "Its own deviations, seen by the same checks:", ""]
         for r in self.rows:
-            bad = [n for n in self.notes["upstream", r["id"]] if not n["ok"]]
+            bad = [n for n in self.notes["upstream", r["id"]]
+                   if n["ok"] is False]
             if bad:
                 text = bad[0]["text"].replace("|", "/").replace("<", "&lt;")
                 out.append(f"- {r['id']} ({r['level']}): {text} "

@@ -52,6 +52,8 @@ class Config:
             rule(ident, size == min(width, 4) and off % size == 0,
                  "{} is {} bytes wide, the access is {} at {:#x}", name,
                  width, size, off)
+        if dev.status and not dev.status & FEATURES_OK and not legacy:
+            dev.check.saw("GEN-INIT-03")
         if feature is not None:
             # Model is what a driver has to look at in order to decide.
             rule("GEN-CFG-04", dev.offered >> feature & 1,
@@ -59,9 +61,10 @@ class Config:
         if name == "writeback" and not legacy:
             rule("BLK-INIT-04", dev.status & FEATURES_OK,
                  "writeback read before FEATURES_OK")
-        if 0x48 <= off < 0x5c and self["model"] == 2 and \
+        if feature == 17 and self["model"] == 2 and \
                 not dev.has("BLK_ZONED"):
-            rule("BLK-INIT-11", False, "{} of a host-aware disk read", name)
+            rule("BLK-INIT-11", name == "model",
+                 "{} of a host-aware disk read", name)
 
     def read(self, off, size, legacy=False):
         """A driver reads; the value, as wide as asked for."""
@@ -76,6 +79,7 @@ class Config:
         else:
             self.known_capacity = self["capacity"]
             self.halves.add(off)
+            self.dev.check.saw("PCI-ACC-04")
             self.dev.check.rule("GEN-CFG-03", self.bracket, "capacity read "
                                 "without the generation before")
         return int.from_bytes(data.ljust(size, b"\0"), "little")

@@ -389,6 +389,7 @@ class Device:
         self.interrupts += 1
         if not self.msix_enabled:
             return
+        self.check.saw("PCI-ISR-01")
         if vector != NO_VECTOR:
             self.server.irq(vector)
 
@@ -413,8 +414,11 @@ class Device:
     def read_isr(self):
         """The ISR register is read, which clears it."""
         value, self.isr = self.isr, 0
-        self.check.rule("PCI-ISR-I01", not self.msix_enabled,
-                        "ISR read with MSI-X")
+        if self.msix_enabled:
+            self.check.rule("PCI-ISR-01", not self.status & DRIVER_OK,
+                            "ISR read with MSI-X")
+        elif value:
+            self.check.saw("PCI-ISR-I01")
         self._line()
         return value
 

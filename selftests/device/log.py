@@ -73,6 +73,11 @@ class Rules:
                 self.breaches.append(Breach(ident, told, at))
         return good
 
+    def saw(self, *idents):
+        """Note that the driver made use of what it may do."""
+        if self.on:
+            self.seen.update(idents)
+
     def broken(self):
         """The ids of the rules that were broken."""
         return sorted({b.ident for b in self.breaches})

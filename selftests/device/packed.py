@@ -136,6 +136,7 @@ class Packed(Layout):
             self.dev.needs_reset()
             return None
         self.check_elems(chain)
+        self.check.saw("PACK-SUPPLY-01")
         return chain
 
     def _table(self, chain, addr, length):
@@ -189,6 +190,8 @@ class Packed(Layout):
         self._check_driver_event()
         where = self.memory.get(self.q.driver)
         flags = self.memory.get(self.q.driver + 2)
+        if flags == 1:
+            self.check.saw("PACK-RECV-01")
         if flags != 2:
             return flags == 0
         event = where & 0x7fff

@@ -180,6 +180,8 @@ class Registers:
                   "queue enabled with status {:#x}", dev.status)
         self.rule("PCI-COMMON-07", not q.resetting,
                   "queue {} enabled while it resets", q.index)
+        if q.was_reset:
+            dev.check.saw("PCI-COMMON-08")
         if value == 1 and not q.resetting:
             dev.enable_queue(q)
 

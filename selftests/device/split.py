@@ -55,6 +55,8 @@ class Split(Layout):
             else:
                 self.rule("SPLIT-UNOTIF-01", flags in (0, 1),
                           "avail.flags is {}", flags)
+                if flags == 1:
+                    self.check.saw("SPLIT-UNOTIF-02", "SPLIT-RECV-01")
             new = self.memory.get(self.avail + 2)
             count = (new - self.last) % MODULUS
             if not self.rule("SPLIT-AVAIL-01 SPLIT-AVAIL-I01",
@@ -65,6 +67,8 @@ class Split(Layout):
                 return got
             if count:
                 self.dev.log.add("avail.idx", self.q.index, new)
+            if count > 1:
+                self.check.saw("SPLIT-SUPPLY-01", "SPLIT-SUPPLY-03")
             for _ in range(count):
                 head = self.memory.get(self.avail + 4
                                        + 2 * (self.last % self.size))
@@ -183,5 +187,8 @@ class Split(Layout):
         old, self.told = self.told, self.idx
         if self.event_idx:
             event = self.memory.get(self.avail + 4 + 2 * self.size)
+            self.check.saw("SPLIT-UNOTIF-04")
+            if not need_event(event, self.idx, old):
+                self.check.saw("SPLIT-RECV-01")
             return need_event(event, self.idx, old)
         return not self.memory.get(self.avail) & 1

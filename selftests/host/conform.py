@@ -45,6 +45,7 @@ def devices():
         "transitional": {"transport": "transitional", "queues": 2},
         "revision 255": {"transport": "transitional", "revision": 255},
         "modern rev 255": {"revision": 255},
+        "subsystem": {"subsystem": (0x1234, 0x5678)},
         "junk caps": {"caps": JUNK + usual[:4]},
         "bad BARs": {"caps": [virtio_cap(1, 6, 0, 64), virtio_cap(4, 7, 0, 96),
                               *usual[:2], virtio_cap(1, 4, 0x800, 64),
@@ -69,18 +70,24 @@ class Stage:
         self.g, self.dev, self.devs = None, None, {}
         self.notes, self.where, self.name = {}, {}, "modern"
         self.test = self.mark = None
+        self.special = False
 
     # -- guest --------------------------------------------------------------
 
-    def _boot(self):
-        self.devs = devices()
+    def _boot(self, only=None, **options):
+        self.devs = {name: dev for name, dev in devices().items()
+                     if only is None or name in only}
         for dev in self.devs.values():
             dev.__enter__()
         qemu, _ = scene.qemu()
+        args = [d.qemu for d in self.devs.values()]
+        if options.get("iommu"):
+            # A device in another process has to be told of every mapping.
+            args.append(["-global", "intel-iommu.caching-mode=on"])
         self.g = vbl.Guest(
-            kernel=self.kernel, devices=[d.qemu for d in self.devs.values()],
+            kernel=self.kernel, devices=args,
             share_mem=True, driver=None, qemu=qemu, timeout=2400, smp=2,
-            append="no_timer_check")
+            append="no_timer_check", **options)
         self.g.__enter__()
         for dev in self.devs.values():
             scene.keep_off(self.g, dev)
@@ -100,8 +107,9 @@ class Stage:
         """Get ready for a scene about some requirements."""
         self.observes = set(observes)
         self.test, self.notes, self.where, self.dev = test, {}, {}, None
-        if self.g is None or not self.g.alive:
+        if self.special or self.g is None or not self.g.alive:
             self.kill()
+            self.special = False
             self._boot()
         self.mark = self.g.dmesg_mark(test)
 
@@ -123,8 +131,37 @@ class Stage:
         """on() and bind() where a disk has to come of it; its name."""
         self.on(name, features, **more)
         disk = self.bind()
-        assert disk, f"no disk; the kernel says:\n{self.log()}"
+        assert disk, self._no_disk()
         return disk
+
+    def _no_disk(self):
+        said = [line.partition("] ")[2] for line in self.log().splitlines()
+                if "virtio" in line]
+        return "no disk; the kernel says: " + "\n".join(said[-4:])
+
+    def take(self, feature, idents, name, features, **more):
+        """start() for a scene that needs a feature; skips if not taken."""
+        self.on(name, features, **more)
+        disk = self.bind()
+        # A host-managed disk may be refused before features are chosen.
+        chose = self.dev.log.find("write", "driver_feature")
+        if not self.dev.has(feature) and (disk or chose or
+                                          feature == "BLK_ZONED"):
+            for ident in idents.split():
+                self.notes.setdefault(ident, (None, f"{feature} is optional "
+                                              "and not taken"))
+                self.where.setdefault(ident, name)
+            pytest.skip(f"{self.driver} does not take {feature}")
+        self.about(idents)
+        assert disk, self._no_disk()
+        return disk
+
+    def reboot(self, only, **options):
+        """A guest of its own for this scene, with some of the devices."""
+        self.kill()
+        self._boot(only, **options)
+        self.special = True
+        self.mark = self.g.dmesg_mark("reboot")
 
     def log(self):
         """The kernel log of this scene."""
@@ -134,7 +171,7 @@ class Stage:
         """Note requirements as met or not."""
         for ident in idents.split():
             was = self.notes.get(ident, (True, ""))
-            if was[0]:
+            if was[0] is not False:
                 self.notes[ident] = (bool(good), "" if good else text)
                 self.where[ident] = self.name
         return good
@@ -146,13 +183,14 @@ class Stage:
                                        if b.ident != ident]
             self.dev.check.seen.pop(ident, None)
 
-    def leave(self):
+    def leave(self, unbind=True):
         """Take the device back and note what it saw."""
         dev, self.dev = self.dev, None
-        with dev.lock:
-            dev.script = Script()
-        dev.release()
-        scene.unbind(self.g, dev)
+        if unbind:
+            with dev.lock:
+                dev.script = Script()
+            dev.release()
+            scene.unbind(self.g, dev)
         for ident in dev.check.seen:
             self.expect(ident, True)
         for b in dev.check.breaches:
@@ -168,8 +206,9 @@ class Stage:
     def end(self, failed=None):
         """The scene is over; returns what is wrong, for this driver only."""
         try:
-            if self.dev and self.g and self.g.alive:
-                self.leave()
+            # After a failure nobody knows what the driver still waits for.
+            if self.dev:
+                self.leave(unbind=not failed)
         except (vbl.VblError, TimeoutError) as e:
             failed = failed or e
         bad = self._complaints()
@@ -177,10 +216,10 @@ class Stage:
             self.kill()
         for ident in self.observes:
             self.expect(ident, not (failed or bad),
-                        str(bad[0] if bad else failed).split("\n")[0])
+                        " ".join(str(bad[0] if bad else failed).split()))
         self._write(bool(failed))
         wrong = [f"{i}: {text}" for i, (ok, text) in self.notes.items()
-                 if not ok and LEVELS[i].startswith("MUST")] + bad
+                 if ok is False and LEVELS[i].startswith("MUST")] + bad
         return "\n".join(wrong) if self.driver == "lite" else ""
 
     def _complaints(self):
@@ -212,6 +251,9 @@ def play(observes=""):
                         observes.split())
             try:
                 function(stage, **more)
+            except pytest.skip.Exception:
+                stage.end()
+                raise
             except Exception as e:
                 failed = e
             wrong = stage.end(failed)

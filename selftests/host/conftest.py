@@ -103,6 +103,8 @@ def _together(item):
     if "program" in params:
         _, want, kernel = params["program"]
         return f"guest-{vbl.cache.digest(repr(want.key(kernel)))[:4]}"
+    if "cast" in params:
+        return f"conformance-{params['cast']}"
     if "cell" in params:
         return f"cells-{params['cell'].kernel.series}"
     if item.path.name in ONE_GUEST:

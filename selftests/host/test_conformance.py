@@ -64,6 +64,13 @@ def test_every_bit(stage):
     exercise(stage, disk)
 
 
+@play("GEN-FEAT-02 GEN-FEAT-03")
+def test_inconsistent_bits(stage):
+    """A feature without the one that it needs is left alone."""
+    exercise(stage, stage.start("modern", [f for f in ALL
+                                           if f != "BLK_FLUSH"]))
+
+
 class Refuse(Script):
     """No features are good enough."""
 
@@ -106,7 +113,7 @@ def test_transitional_without_version_1(stage):
     exercise(stage, disk)
 
 
-@play("LEG-DETECT-01 LEG-DETECT-03")
+@play("LEG-DETECT-01")
 def test_transitional(stage):
     """The modern interface is preferred."""
     dev = stage.on("transitional", ALL)

@@ -425,7 +425,7 @@ def test_timeout(stage, ring):
 
 @pytest.mark.parametrize("kind", ["legacy", "legacy intx"])
 @pytest.mark.parametrize("layout", [True, False], ids=["any", "fixed"])
-@play("LEG-DETECT-02 LEG-CONF-01 LEG-PCI-03 LEG-FEAT-02")
+@play("LEG-DETECT-02 LEG-CONF-01 LEG-TERM-01 LEG-PCI-03 LEG-FEAT-02")
 def test_legacy(stage, kind, layout):
     """The old registers, ring layout and framing."""
     disk = stage.start(kind, [f for f in LEGACY
