@@ -128,7 +128,6 @@ def test_serial(stage):
     disk = stage.bind()
     said = stage.g.sh(f"cat /sys/block/{disk}/serial")
     stage.expect("BLK-OP-08", said.strip() == "twenty characters it", said)
-    status, _ = stage.g.status(read(disk, 16384, 1))
     end = stage.g.status(f"dd if=/dev/{disk} of=/dev/null bs=4k skip=16383 "
                          "iflag=direct 2>&1")
     assert end[0] == 0, f"the last block cannot be read: {end}"
@@ -308,7 +307,7 @@ def test_bad_id(stage, ring, ident):
     with stage.dev.lock:
         stage.dev.script = BadId(ident)
     job = stage.g.start(read(disk))
-    job.wait(60, check=False)
+    job.wait(20, check=False)
     scene.copy(stage.g, disk)
 
 
