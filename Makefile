@@ -66,6 +66,12 @@ unit:
 		echo "selftests/unit has no Makefile: nothing to run"; \
 	fi
 
+# A guest and a device that wants to do it harm: SECONDS=60, SEED=1, K=debug.
+fuzz: setup
+	@$(PYTHON) selftests/fuzz/campaign.py $(if $(K),-k $(K)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(N),--mutations $(N))
+
 # The ring under a device that lies: SECONDS=60 SEED=1 (0: another each time).
 fuzz-ring:
 	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
@@ -111,6 +117,7 @@ help:
 	@echo "           one at a time (else one per CPU)"
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
+	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
 	@echo "           WHAT=unplug,rebind,reload"
@@ -126,5 +133,5 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-	unit fuzz-ring soak powercut conformance conformance-mutants bench \
+	unit fuzz fuzz-ring soak powercut conformance conformance-mutants bench \
 	bench-compare style help

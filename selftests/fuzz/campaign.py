@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A guest and a device that wants to do it harm, for a while.
+
+Each round is another device, made of a seed of its own: it lies while it is
+probed, used and left. The disk may work or be dead; the kernel may not
+complain, nothing may hang, and the module can always be unloaded.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "selftests"), str(ROOT / "selftests" / "fuzz"),
+                str(ROOT / "scripts")]
+
+from device import Device, scene                        # noqa: E402
+from hostile import Hostile                             # noqa: E402
+from vbl import Guest, VblError, ktap                   # noqa: E402
+
+PARAMS = "request_timeout=1 reset_attempts=1000000"
+IO_SECONDS = 5
+# Errors are what the user sees of a lie; fio goes on after each.
+LOAD = ("fio --name=f --filename=/dev/{0} --ioengine=libaio --rw=randrw "
+        "--direct=1 --bsrange=512-128k --iodepth=32 --time_based --runtime={1} "
+        "--continue_on_error=all --fsync=16 --size=1M --thread >/dev/null "
+        "2>&1 & for n in 1 2 3; do /bin/blkdiscard -f -l 64k /dev/{0}; "
+        "/bin/blkdiscard -f -z -l 64k /dev/{0}; cat /sys/block/{0}/serial; "
+        "done >/dev/null 2>&1; wait")
+
+
+class Campaign:
+    """Rounds in one guest."""
+
+    def __init__(self, kernel, verbose=False):
+        self.kernel, self.verbose = kernel, verbose
+        self.rounds = self.mutations = self.worked = self.dead = 0
+
+    def run(self, seeds, more):
+        """One round for each seed, while more() is true."""
+        qemu, why = scene.qemu()
+        if why:
+            raise VblError(why)
+        dev = Device()
+        with dev, Guest(self.kernel, devices=[dev.qemu], share_mem=True,
+                        driver=None, append="no_timer_check", qemu=qemu,
+                        timeout=0) as g:
+            g.sh(f"vbl_load {PARAMS}")
+            for seed in seeds:
+                if not more(self):
+                    break
+                try:
+                    self._round(g, dev, seed)
+                except VblError as e:
+                    raise VblError(
+                        f"seed {seed}: {e}\nits last lies:\n"
+                        + "\n".join(dev.script.story[-40:])) from None
+            self._unload(g)
+            dev.trouble.clear()
+
+    def _round(self, g, dev, seed):
+        mark = g.dmesg_mark(f"seed {seed}")
+        lies = Hostile(seed)
+        scene.unbind(g, dev)
+        dev.become(lies.features, script=lies, queues=lies.queues,
+                   queue_size=lies.queue_size, config=lies.config)
+        name = scene.bind(g, dev, "lite")
+        if name:
+            job = g.start(LOAD.format(name, IO_SECONDS))
+            if self.rounds % 2:
+                job.wait(60, check=False)
+            else:
+                # The disk goes while it is used.
+                g.sh(f"wait_for 10 sh -c '[ $(awk \"{{ print \\$1 + \\$5 }}\" "
+                     f"/sys/block/{name}/stat) -gt 200 ]'", check=False)
+        scene.unbind(g, dev)
+        if name:
+            job.wait(90, check=False)
+        log = g.dmesg_since(mark)
+        bad = ktap.scan_log(log)
+        if bad:
+            raise VblError("the kernel complained:\n" + "\n".join(bad))
+        if self.verbose:
+            print(log, end="")
+        self.rounds += 1
+        self.mutations += lies.mutations
+        self.worked += bool(name)
+        self.dead += "the disk is dead" in log
+        print(f"seed {seed}: {lies.mutations} lies, "
+              f"{'disk' if name else 'no disk'}; {self.mutations} in all",
+              flush=True)
+
+    def _unload(self, g):
+        g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=90)
+        if g.kernel.debug:
+            leaks = g.sh("for n in 1 2; do echo scan; sleep 6; done "
+                         ">/sys/kernel/debug/kmemleak; "
+                         "cat /sys/kernel/debug/kmemleak", timeout=200)
+            if leaks.strip():
+                raise VblError(f"leaked:\n{leaks}")
+
+
+def main():
+    """Command line entry."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("-k", "--kernel", help="debug, or a release or prefix")
+    p.add_argument("--seconds", type=float, default=60)
+    p.add_argument("--mutations", type=int, help="go on until that many")
+    p.add_argument("--rounds", type=int, help="exactly so many rounds")
+    p.add_argument("--seed", type=int, default=int(time.time()),
+                   help="of the first round; each next one has one more")
+    p.add_argument("--verbose", action="store_true",
+                   help="show the kernel log of each round")
+    args = p.parse_args()
+    campaign, began = Campaign(args.kernel, args.verbose), time.monotonic()
+
+    def more(c):
+        if args.rounds:
+            return c.rounds < args.rounds
+        if args.mutations:
+            return c.mutations < args.mutations
+        return time.monotonic() - began < args.seconds
+
+    seeds = iter(range(args.seed, args.seed + 10 ** 9))
+    try:
+        campaign.run(seeds, more)
+    except VblError as e:
+        print(f"fuzz: {e}", file=sys.stderr)
+        return 1
+    print(f"{campaign.mutations} mutations in {campaign.rounds} rounds "
+          f"({campaign.worked} with a disk, {campaign.dead} given up), "
+          f"{time.monotonic() - began:.0f} s: no complaint, no hang, unloaded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

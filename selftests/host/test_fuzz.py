@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A short piece of make fuzz, and whether it would notice anything."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from vbl import VblError
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "fuzz")]
+
+from campaign import Campaign               # noqa: E402
+from device import scene                    # noqa: E402
+from hostile import Hostile                 # noqa: E402
+
+SEEDS = (2, 20, 24)
+
+
+@pytest.fixture(autouse=True)
+def able():
+    why = scene.qemu()[1]
+    if why:
+        pytest.skip(why)
+
+
+def test_hostile_device():
+    """The kernel does not mind, nothing hangs, the module leaves."""
+    campaign = Campaign(None)
+    campaign.run(SEEDS, lambda c: True)
+    assert campaign.rounds == len(SEEDS)
+    assert campaign.worked and campaign.mutations > 30
+
+
+def test_lies_are_the_seed():
+    """The same seed makes the same device."""
+    one, again, other = Hostile(7), Hostile(7), Hostile(8)
+    look = [(d.features, d.queues, d.queue_size, d.config, [
+        d.used(None, type("Q", (), {"queue_size": 8, "size": 8}),
+               type("C", (), {"ident": n, "slots": 1}), 512)
+        for n in range(500)]) for d in (one, again, other)]
+    assert look[0] == look[1] != look[2]
+
+
+def test_complaint_is_noticed(monkeypatch):
+    """What the kernel says, and who made it say so, ends the campaign."""
+    monkeypatch.setattr(
+        scene, "bind", lambda g, dev, driver: g.sh(
+            "echo 'BUG: by hand' >/dev/kmsg") and None)
+    with pytest.raises(VblError, match="(?s)seed 2: .*BUG: by hand"):
+        Campaign(None).run([2], lambda c: True)
