@@ -73,7 +73,7 @@ static unsigned int virtblk_choose_depth(struct virtblk *vblk)
 /*
  * What a request can hold follows from the ring: no chain is longer than that,
  * also when indirect (SPLIT-INDIR-03). Ranges of a discard lie where further
- * descriptors would.
+ * descriptors would, and one descriptor covers them.
  */
 static int virtblk_fit_segments(struct virtblk *vblk)
 {
@@ -92,8 +92,10 @@ static int virtblk_fit_segments(struct virtblk *vblk)
 	}
 	desc = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
 	desc = max_t(unsigned int, desc, VIRTBLK_SLOT_DESC);
-	lim->max_discard_segs = min(lim->max_discard_segs,
-				    desc - VIRTBLK_PAYLOAD_DESC);
+	lim->max_discard_segs = min3(lim->max_discard_segs,
+				     desc - VIRTBLK_PAYLOAD_DESC,
+				     (u32)(lim->max_desc_len /
+					   sizeof(struct virtio_blk_range)));
 	return 0;
 }
 

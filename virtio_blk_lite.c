@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The disk: requests on their way to the device and back.
+ * The disk: requests on their way to the device.
  *
  *	virtio_queue_rq(s)	the block layer has a request with a tag
- *	  virtblk_prep		header and descriptors, in the tag's slot
+ *	  virtblk_add_plain	header and descriptors, in the tag's slot
  *	  virtqueue_add		the tag is the head
  *	  virtqueue_notify	if the device asked for it
  *				... the device works ...
- *	vp_interrupt
- *	  virtblk_done		takes all that came back, under no lock,
- *	    virtblk_complete	reads each status once,
- *				and ends all of them together
+ *	virtblk_done		see virtio_blk_done_lite.c
  *
  * A request as the device sees it (section 5.2.6):
  *
@@ -28,99 +25,138 @@
 #include "virtio_blk_lite.h"
 #include "trace/virtio_lite_trace.h"
 
-/*
- * Requests on their way to the device
- */
+/* Where the parts of a request lie, for the driver and for the device. */
+struct virtblk_place {
+	struct virtblk_slot *slot;
+	dma_addr_t slot_dma;
+	struct vring_desc *desc;
+	dma_addr_t desc_dma;
+};
 
-static dma_addr_t virtblk_slot_dma(const struct virtblk_vq *vvq,
-				   const struct request *rq)
+/* All of it in the slot of the request's tag. */
+static __always_inline struct virtblk_place
+virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
 {
-	return vvq->slots_dma + rq->tag * sizeof(struct virtblk_slot);
+	size_t offset = rq->tag * sizeof(struct virtblk_slot);
+	struct virtblk_place at;
+
+	at.slot = (void *)vvq->slots + offset;
+	at.slot_dma = vvq->slots_dma + offset;
+	at.desc = at.slot->table;
+	at.desc_dma = at.slot_dma + offsetof(struct virtblk_slot, table);
+	return at;
 }
 
-/*
- * Descriptors for @len bytes from @addr, size_max permitting, from number @n
- * on. Returns the number of the next. @packed is the format of the ring, a
- * constant where it counts.
- */
-static __always_inline int virtblk_add_data(const struct virtblk_vq *vvq,
-					    bool packed,
-					    struct vring_desc *desc, int n,
-					    u64 addr, u32 len, u16 flags)
+/* The same, unless virtblk_take() borrowed a longer table. */
+static __always_inline struct virtblk_place
+virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
 {
-	while (unlikely(len > vvq->max_desc_len)) {
-		__virtqueue_set_desc(&vvq->vq, packed, desc, n++, addr,
-				     vvq->max_desc_len, flags);
-		addr += vvq->max_desc_len;
-		len -= vvq->max_desc_len;
+	struct virtblk_place at = virtblk_slot_of(vvq, rq);
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	if (vbr->table) {
+		size_t first = (vbr->table - 1) * vvq->block_desc;
+
+		at.desc = vvq->blocks + first;
+		at.desc_dma = vvq->blocks_dma + first * sizeof(*at.desc);
+		virtqueue_set_desc(&vvq->vq, at.desc, 0, at.slot_dma,
+				   sizeof(at.slot->header), VRING_DESC_F_NEXT);
 	}
-	__virtqueue_set_desc(&vvq->vq, packed, desc, n++, addr, len, flags);
-	return n;
+	return at;
 }
 
 /*
- * The last descriptor: the status byte, preset to what no device writes. One
- * that stays silent does not succeed.
+ * Hand a request over whose first @n descriptors are filled. The last one is
+ * for the status byte, preset to what no device writes: one that stays silent
+ * does not succeed. @packed is the format of the ring, a constant where it
+ * counts.
  */
-static __always_inline int virtblk_add_status(struct virtblk_vq *vvq,
-					      bool packed, struct request *rq,
-					      struct vring_desc *desc, int n)
+static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
+					    struct request *rq,
+					    struct virtblk_place at,
+					    unsigned int n)
 {
-	vvq->slots[rq->tag].status = VIRTIO_BLK_S_UNWRITTEN;
-	__virtqueue_set_desc(&vvq->vq, packed, desc, n++,
-			     virtblk_slot_dma(vvq, rq) +
-			     offsetof(struct virtblk_slot, status),
+	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
+	__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++,
+			     at.slot_dma + offsetof(struct virtblk_slot, status),
 			     sizeof_field(struct virtblk_slot, status),
 			     VRING_DESC_F_WRITE);
+	trace_virtblk_queue_rq(&vvq->vq, rq, n);
+	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, rq->tag, rq);
+}
+
+static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
+{
+	return page_to_phys(bv->bv_page) + bv->bv_offset;
+}
+
+/* Where the data of a bio starts, which may be within its first vector. */
+static __always_inline const struct bio_vec *
+virtblk_first_bvec(const struct bio *bio)
+{
+	return __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+}
+
+static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
+						  bool packed,
+						  struct request *rq,
+						  struct vring_desc *desc,
+						  u16 flags)
+{
+	const struct bio_vec *bv;
+	struct bio *bio;
+	u32 left, len;
+	u64 addr;
+	int n = 1;
+
+	desc += n;
+	__rq_for_each_bio(bio, rq) {
+		left = bio->bi_iter.bi_size;
+		if (unlikely(!left))
+			continue;
+		bv = virtblk_first_bvec(bio);
+		addr = virtblk_bvec_addr(bv) + bio->bi_iter.bi_bvec_done;
+		len = bv->bv_len - bio->bi_iter.bi_bvec_done;
+		while (len < left) {
+			vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, len,
+				       flags);
+			left -= len;
+			bv++;
+			addr = virtblk_bvec_addr(bv);
+			len = bv->bv_len;
+		}
+		vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, left, flags);
+	}
 	return n;
 }
 
 /*
- * Each vector of each bio is one segment. The block layer's own iterators ask
- * of every vector what is true of the first and the last only.
+ * Each vector of each bio is one segment, and one descriptor. The block layer's
+ * own iterators ask of every vector what is true of the first and the last only.
  */
 static noinline int virtblk_add_segments(struct virtblk_vq *vvq,
 					 struct request *rq,
 					 struct vring_desc *desc, u16 flags)
 {
-	const bool packed = vvq->vq.packed;
-	const struct bio_vec *bv;
-	u32 skip, left, len;
-	struct bio *bio;
-	int n = 1;
-
-	__rq_for_each_bio(bio, rq) {
-		bv = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
-		skip = bio->bi_iter.bi_bvec_done;
-		for (left = bio->bi_iter.bi_size; left; left -= len) {
-			len = min(bv->bv_len - skip, left);
-			n = virtblk_add_data(vvq, packed, desc, n,
-					     page_to_phys(bv->bv_page) +
-					     bv->bv_offset + skip, len, flags);
-			skip = 0;
-			bv++;
-		}
-	}
-	return n;
+	if (vvq->vq.packed)
+		return __virtblk_add_segments(vvq, true, rq, desc, flags);
+	return __virtblk_add_segments(vvq, false, rq, desc, flags);
 }
 
-/* With ACCESS_PLATFORM: what virtblk_map() noted for each piece. */
-static int virtblk_add_mapped(struct virtblk_vq *vvq, struct request *rq,
+/*
+ * The same where a descriptor may be too short for a vector (SIZE_MAX), or its
+ * address is what virtblk_map() noted for each piece (ACCESS_PLATFORM).
+ */
+static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 			      struct vring_desc *desc, u16 flags)
 {
-	const dma_addr_t *addr = virtblk_mapped(vvq, rq);
-	struct req_iterator iter;
-	struct bio_vec bv;
-	u32 off, len;
+	const dma_addr_t *mapped = vvq->mapped ? virtblk_mapped(vvq, rq) : NULL;
+	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
 	int n = 1;
 
-	rq_for_each_bvec(bv, rq, iter) {
-		for (off = 0; off < bv.bv_len; off += len) {
-			len = min(bv.bv_len - off, vvq->max_desc_len);
-			virtqueue_set_desc(&vvq->vq, desc, n++, *addr++, len,
-					   flags);
-		}
-	}
+	while (virtblk_next_piece(&p))
+		virtqueue_set_desc(&vvq->vq, desc, n++, mapped ? *mapped++ :
+				   virtblk_bvec_addr(&p.bv), p.bv.bv_len, flags);
 	return n;
 }
 
@@ -143,7 +179,7 @@ static u16 virtblk_data_flags(const struct request *rq)
 
 /*
  * Reads and writes of few segments, which is nearly all of them: nothing to
- * borrow, nothing to map, so nothing can fail.
+ * borrow, to map or to cut, so nothing can fail.
  */
 static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 			     const struct request *rq)
@@ -151,33 +187,28 @@ static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 	enum req_op op = req_op(rq);
 
 	return (op == REQ_OP_READ || op == REQ_OP_WRITE) &&
-	       rq->nr_phys_segments <= vvq->slot_segments;
+	       rq->nr_phys_segments <= vvq->slot_segments &&
+	       blk_rq_bytes(rq) <= vvq->max_desc_len;
 }
 
 static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
 						bool packed, struct request *rq)
 {
-	struct virtblk_slot *slot = &vvq->slots[rq->tag];
-	struct vring_desc *desc = slot->table;
+	struct virtblk_place at = virtblk_slot_of(vvq, rq);
 	u16 flags = virtblk_data_flags(rq);
-	const struct bio_vec *bv;
 	int n;
 
-	virtblk_fill_rw_header(vvq, rq, &slot->header);
+	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
 	if (rq->nr_phys_segments == 1) {
-		bv = __bvec_iter_bvec(rq->bio->bi_io_vec, rq->bio->bi_iter);
-		n = virtblk_add_data(vvq, packed, desc, 1,
-				     page_to_phys(bv->bv_page) + bv->bv_offset +
+		__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1,
+				     virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
 				     rq->bio->bi_iter.bi_bvec_done,
 				     blk_rq_bytes(rq), flags);
-		n = virtblk_add_status(vvq, packed, rq, desc, n);
+		virtblk_add_buf(vvq, packed, rq, at, 2);
 	} else {
-		n = virtblk_add_segments(vvq, rq, desc, flags);
-		n = virtblk_add_status(vvq, packed, rq, desc, n);
+		n = virtblk_add_segments(vvq, rq, at.desc, flags);
+		virtblk_add_buf(vvq, packed, rq, at, n);
 	}
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	__virtqueue_add(&vvq->vq, packed, desc, virtblk_slot_dma(vvq, rq) +
-			offsetof(struct virtblk_slot, table), n, rq->tag, rq);
 }
 
 /* The format of the ring is a branch: two straight ways behind it. */
@@ -195,7 +226,7 @@ static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
  * fail, and given back by virtblk_release().
  */
 
-/* Data of a request that comes without any lies behind its descriptors. */
+/* How long the table of a request can get, with the data of a discard. */
 static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 				    struct request *rq)
 {
@@ -215,30 +246,43 @@ static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
  * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which stays in this file, if other
  * requests of this queue hold what is needed; or what to tell the block layer.
  */
-static blk_status_t virtblk_take(struct virtblk_vq *vvq, struct request *rq)
+static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
+					    struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	if (virtblk_nr_desc(vvq, rq) > VIRTBLK_SLOT_DESC &&
-	    virtblk_take_table(vvq, vbr) < 0)
-		return BLK_STS_DEV_RESOURCE;
+	unsigned int n = virtblk_nr_desc(vvq, rq);
+	bool map = false;
 
 	switch (req_op(rq)) {
-	case REQ_OP_READ:
-	case REQ_OP_WRITE:
-		if (vvq->mapped && virtblk_map(vvq, rq))
-			return BLK_STS_RESOURCE;
+	case REQ_OP_WRITE_ZEROES:
 		return BLK_STS_OK;
 	case REQ_OP_DRV_IN:
 		vbr->holds = true;
 		return BLK_STS_OK;
-	case REQ_OP_FLUSH:
+	case REQ_OP_READ:
+	case REQ_OP_WRITE:
+		map = vvq->mapped;
+		break;
 	case REQ_OP_DISCARD:
-	case REQ_OP_WRITE_ZEROES:
-		return BLK_STS_OK;
+		break;
 	default:
 		return BLK_STS_NOTSUPP;
 	}
+
+	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
+		return BLK_STS_DEV_RESOURCE;
+	if (map && virtblk_map(vvq, rq))
+		return BLK_STS_RESOURCE;
+	return BLK_STS_OK;
+}
+
+static __always_inline blk_status_t virtblk_take(struct virtblk_vq *vvq,
+						 struct request *rq)
+{
+	/* Somebody waits for these, one after the other. */
+	if (req_op(rq) == REQ_OP_FLUSH)
+		return BLK_STS_OK;
+	return __virtblk_take(vvq, rq);
 }
 
 /* Discard, write zeroes: the data is a list of ranges. Returns its length. */
@@ -268,14 +312,18 @@ static unsigned int virtblk_fill_ranges(struct request *rq,
 	return i * sizeof(*range);
 }
 
-/* Requests without data of the block layer; their sector is 0 (BLK-REQ-I02). */
-static int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq,
-			       struct vring_desc *desc, dma_addr_t desc_dma)
+/*
+ * Requests without data of the block layer; their sector is 0 (BLK-REQ-I02).
+ * Data that the driver has for them lies behind their descriptors.
+ */
+static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
+						  bool packed,
+						  struct request *rq)
 {
-	struct virtio_blk_header *header = &vvq->slots[rq->tag].header;
-	void *payload = &desc[VIRTBLK_PAYLOAD_DESC];
+	struct virtblk_place at = virtblk_place_of(vvq, rq);
+	void *payload = &at.desc[VIRTBLK_PAYLOAD_DESC];
 	u16 flags = VRING_DESC_F_NEXT;
-	unsigned int len = 0;
+	unsigned int len = 0, n = 1;
 	u32 type;
 
 	switch (req_op(rq)) {
@@ -298,76 +346,57 @@ static int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq,
 	default:
 		type = VIRTIO_BLK_T_FLUSH;
 	}
-	header->type = vring32(&vvq->vq, type);
-	header->sector = vring64(&vvq->vq, 0);
-	if (!len)
-		return 1;
-	return virtblk_add_data(vvq, vvq->vq.packed, desc, 1, desc_dma +
-				VIRTBLK_PAYLOAD_DESC * sizeof(*desc), len, flags);
+	at.slot->header.type = vring32(&vvq->vq, type);
+	at.slot->header.sector = vring64(&vvq->vq, 0);
+	if (len)
+		__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++, at.desc_dma +
+				     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
+				     len, flags);
+	virtblk_add_buf(vvq, packed, rq, at, n);
+}
+
+static noinline void virtblk_add_command(struct virtblk_vq *vvq,
+					 struct request *rq)
+{
+	if (vvq->vq.packed)
+		__virtblk_add_command(vvq, true, rq);
+	else
+		__virtblk_add_command(vvq, false, rq);
+}
+
+static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
+					       bool packed, struct request *rq)
+{
+	struct virtblk_place at = virtblk_place_of(vvq, rq);
+	u16 flags = virtblk_data_flags(rq);
+	int n;
+
+	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
+	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
+		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
+	else
+		n = __virtblk_add_segments(vvq, packed, rq, at.desc, flags);
+	virtblk_add_buf(vvq, packed, rq, at, n);
+}
+
+static noinline void virtblk_add_long(struct virtblk_vq *vvq,
+				      struct request *rq)
+{
+	if (vvq->vq.packed)
+		__virtblk_add_long(vvq, true, rq);
+	else
+		__virtblk_add_long(vvq, false, rq);
 }
 
 /* The caller holds the submission lock, and has what virtblk_take() took. */
-static noinline void virtblk_add_other(struct virtblk_vq *vvq,
-				       struct request *rq)
+static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 {
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	struct virtblk_slot *slot = &vvq->slots[rq->tag];
-	struct vring_desc *desc = slot->table;
-	dma_addr_t desc_dma = virtblk_slot_dma(vvq, rq) +
-			      offsetof(struct virtblk_slot, table);
 	enum req_op op = req_op(rq);
-	int n;
 
-	if (vbr->table) {
-		desc = vvq->tables[vbr->table - 1].desc;
-		desc_dma = vvq->tables[vbr->table - 1].addr;
-		virtqueue_set_desc(&vvq->vq, desc, 0, virtblk_slot_dma(vvq, rq),
-				   sizeof(slot->header), VRING_DESC_F_NEXT);
-	}
-
-	if (op == REQ_OP_READ || op == REQ_OP_WRITE) {
-		virtblk_fill_rw_header(vvq, rq, &slot->header);
-		if (vvq->mapped)
-			n = virtblk_add_mapped(vvq, rq, desc, virtblk_data_flags(rq));
-		else
-			n = virtblk_add_segments(vvq, rq, desc, virtblk_data_flags(rq));
-	} else {
-		n = virtblk_add_command(vvq, rq, desc, desc_dma);
-	}
-	n = virtblk_add_status(vvq, vvq->vq.packed, rq, desc, n);
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	virtqueue_add(&vvq->vq, desc, desc_dma, n, rq->tag, rq);
-}
-
-/* Something came back that virtblk_wait_for_room() may be waiting for. */
-static void virtblk_wake(struct virtblk_vq *vvq)
-{
-	/* Pairs with virtblk_wait_for_room(). */
-	smp_mb();
-	if (likely(!READ_ONCE(vvq->waiting)))
-		return;
-	WRITE_ONCE(vvq->waiting, false);
-	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
-}
-
-/**
- * __virtblk_release() - take back what a request borrowed
- * @vvq: the queue
- * @rq: a request that holds something, and that the device does not own
- */
-void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
-{
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	vbr->holds = false;
-	vbr->late = false;
-	if (vbr->nmapped)
-		virtblk_unmap(vvq, rq);
-	if (vbr->table) {
-		set_bit(vbr->table - 1, &vvq->free_tables);
-		vbr->table = 0;
-		virtblk_wake(vvq);
-	}
+	if (op == REQ_OP_READ || op == REQ_OP_WRITE)
+		virtblk_add_long(vvq, rq);
+	else
+		virtblk_add_command(vvq, rq);
 }
 
 /*
@@ -385,7 +414,7 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	/* Pairs with virtblk_wake(): one of the two sees the other. */
 	smp_mb();
 	room = virtqueue_has_room(&vvq->vq, need) &&
-	       (!vvq->ntables || READ_ONCE(vvq->free_tables));
+	       (need <= VIRTBLK_SLOT_DESC || virtblk_has_table(vvq, need));
 	spin_unlock(&vvq->lock);
 	if (room)
 		blk_mq_start_stopped_hw_queue(vvq->hctx, true);
@@ -424,8 +453,6 @@ static blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 		virtblk_add_other(vvq, rq);
 	if (likely(bd->last))
 		kick = virtqueue_kick_prepare(&vvq->vq);
-	else
-		virtqueue_publish(&vvq->vq);
 	spin_unlock(&vvq->lock);
 
 	if (kick)
@@ -439,7 +466,7 @@ out_release:
 	return sts;
 }
 
-/* Show the device what was added, and wake it if it asked for that. */
+/* Wake the device for what was added, if it asked for that. */
 static void virtblk_commit(struct virtblk_vq *vvq)
 	__releases(&vvq->lock)
 {
@@ -465,7 +492,9 @@ static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
 {
 	bool plain = virtblk_is_plain(vvq, rq);
 
-	if (unlikely(!plain && virtblk_take(vvq, rq))) {
+	/* Not past a request that waits for what this one would take. */
+	if (unlikely(!plain &&
+		     (READ_ONCE(vvq->waiting) || virtblk_take(vvq, rq)))) {
 		virtblk_release(vvq, rq);
 		return false;
 	}
@@ -489,146 +518,26 @@ static void virtio_queue_rqs(compat_rq_list *rqlist)
 	struct request *rq = compat_rq_list_pop(&list);
 	struct blk_mq_hw_ctx *hctx;
 	struct virtblk_vq *vvq;
-	bool take;
+	bool take, added;
 
 	while (rq) {
 		hctx = rq->mq_hctx;
 		vvq = hctx->driver_data;
 		take = vvq->vq.indirect && !vvq->dead;
+		added = false;
 		spin_lock(&vvq->lock);
 		do {
-			if (unlikely(!take || !virtblk_queue_one(vvq, rq)))
+			if (likely(take && virtblk_queue_one(vvq, rq)))
+				added = true;
+			else
 				compat_rq_list_add_tail(rqlist, rq);
 			rq = compat_rq_list_pop(&list);
 		} while (rq && rq->mq_hctx == hctx);
-		virtblk_commit(vvq);
+		if (likely(added))
+			virtblk_commit(vvq);
+		else
+			spin_unlock(&vvq->lock);
 	}
-}
-
-/*
- * Requests on their way back
- */
-
-static blk_status_t virtblk_result(u8 status)
-{
-	switch (status) {
-	case VIRTIO_BLK_S_OK:
-		return BLK_STS_OK;
-	case VIRTIO_BLK_S_UNSUPP:
-		return BLK_STS_NOTSUPP;
-	default:
-		return BLK_STS_IOERR;
-	}
-}
-
-/* ->complete: a request that does not end in a batch. */
-static void virtblk_request_done(struct request *rq)
-{
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	switch (vbr->fate) {
-	case VIRTBLK_REPLAY:
-		vbr->fate = VIRTBLK_FINISH;
-		blk_mq_requeue_request(rq, false);
-		break;
-	case VIRTBLK_FAIL:
-		vbr->fate = VIRTBLK_FINISH;
-		blk_mq_end_request(rq, BLK_STS_IOERR);
-		break;
-	default:
-		blk_mq_end_request(rq, virtblk_result(vbr->status));
-	}
-}
-
-/* A request that borrowed something, or that asked something for us. */
-static noinline void virtblk_complete_holder(struct virtblk_vq *vvq,
-					     struct request *rq)
-{
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	if (req_op(rq) == REQ_OP_DRV_IN)
-		memcpy(vbr->answer,
-		       &vvq->slots[rq->tag].table[VIRTBLK_PAYLOAD_DESC],
-		       VIRTIO_BLK_ID_LEN);
-	__virtblk_release(vvq, rq);
-}
-
-/*
- * A request came back from the device. Returns false if the device said so
- * but did not answer: it may still be working on it.
- */
-static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
-					     struct request *rq,
-					     struct io_comp_batch *iob)
-{
-	u8 status = READ_ONCE(vvq->slots[rq->tag].status);
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	trace_virtblk_complete(&vvq->vq, rq, status);
-	if (unlikely(status == VIRTIO_BLK_S_UNWRITTEN))
-		return false;
-
-	vbr->status = status;
-	if (unlikely(vbr->holds))
-		virtblk_complete_holder(vvq, rq);
-
-	if (unlikely(blk_should_fake_timeout(rq->q)))
-		return true;
-	if (!blk_mq_complete_request_remote(rq) &&
-	    !blk_mq_add_to_batch(rq, iob, status != VIRTIO_BLK_S_OK,
-				 blk_mq_end_request_batch))
-		virtblk_request_done(rq);
-	return true;
-}
-
-/* Take all that came back; @packed is the format of the ring, a constant. */
-static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
-						  bool packed,
-						  struct io_comp_batch *iob)
-{
-	struct virtqueue *vq = &vvq->vq;
-	irqreturn_t ret = IRQ_NONE;
-	struct request *rq;
-
-	virtqueue_disable_cb(vq);
-	do {
-		while ((rq = __virtqueue_get_buf(vq, packed))) {
-			ret = IRQ_HANDLED;
-			if (unlikely(!virtblk_complete(vvq, rq, iob)))
-				virtqueue_break(vq, "used id, of a request without status",
-						rq->tag);
-		}
-	} while (!__virtqueue_enable_cb(vq, packed));
-	return ret;
-}
-
-/**
- * virtblk_done() - take everything that the device has done with
- * @vq: a queue whose interrupt the caller owns, or whose queue is quiesced and
- *	whose interrupts are synchronised
- *
- * Context: hard interrupt, no lock. Return: IRQ_NONE if there was nothing.
- */
-irqreturn_t virtblk_done(struct virtqueue *vq)
-{
-	struct virtblk_vq *vvq = container_of(vq, struct virtblk_vq, vq);
-	DEFINE_IO_COMP_BATCH(iob);
-	irqreturn_t ret;
-
-	if (vq->packed)
-		ret = __virtblk_done(vvq, true, &iob);
-	else
-		ret = __virtblk_done(vvq, false, &iob);
-	if (iob.complete)
-		blk_mq_end_request_batch(&iob);
-	if (ret == IRQ_HANDLED)
-		vq->harvests++;
-	if (unlikely(!vq->indirect))
-		virtblk_wake(vvq);
-	if (unlikely(vq->broken))
-		virtblk_recover(vvq->vblk, "the device broke the protocol",
-				&vvq->vblk->counts.protocol);
-	return ret;
 }
 
 /*

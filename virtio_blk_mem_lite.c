@@ -4,10 +4,11 @@
  * a request never has to ask for any.
  *
  *	slots[tag]	header, status and a short table, for every tag
- *	tables[]	long tables, a few per queue, lent to requests of many
- *			segments; with none left, the queue waits
+ *	blocks[]	some per queue, lent to requests of many segments: as
+ *			many in a row as make their table; with too few left,
+ *			the queue waits
  *
- * With ACCESS_PLATFORM slots and tables lie in coherent memory that stays
+ * With ACCESS_PLATFORM slots and blocks lie in coherent memory that stays
  * mapped, and only the data of a request is mapped and unmapped.
  */
 #include <linux/bitops.h>
@@ -35,43 +36,29 @@ static int virtblk_alloc_slots(struct virtblk *vblk, struct virtblk_vq *vvq,
 				   sizeof(struct virtio_blk_header),
 				   VRING_DESC_F_NEXT);
 
-	if (!virtio_has_feature(vblk->vdev, VIRTIO_F_ACCESS_PLATFORM))
-		return 0;
-	vvq->mapped = kvzalloc_node(array3_size(depth, VIRTBLK_SLOT_DESC,
-						sizeof(*vvq->mapped)),
-				    GFP_KERNEL, node);
-	return vvq->mapped ? 0 : -ENOMEM;
+	return 0;
 }
 
-static int virtblk_alloc_tables(struct virtblk *vblk, struct virtblk_vq *vvq,
-				size_t bytes, unsigned int per_mem, int node)
+/* Blocks for tables of up to @n descriptors. */
+static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
+				unsigned int n, int node)
 {
-	const bool map = virtio_has_feature(vblk->vdev, VIRTIO_F_ACCESS_PLATFORM);
-	struct virtblk_table *t;
-	struct virtio_mem *mem;
-	unsigned int i;
+	unsigned int depth = vblk->tag_set.queue_depth, each, most;
 
-	vvq->tables = kcalloc_node(vvq->ntables, sizeof(*vvq->tables),
-				   GFP_KERNEL, node);
-	if (!vvq->tables)
+	vvq->block_desc = max_t(unsigned int, VIRTBLK_BLOCK_DESC,
+				DIV_ROUND_UP(n * VIRTBLK_LONG_TABLES,
+					     BITS_PER_LONG));
+	each = DIV_ROUND_UP(n, vvq->block_desc);
+	most = max_t(unsigned int, each * VIRTBLK_LONG_TABLES,
+		     VIRTBLK_BLOCKS_BYTES /
+		     (vvq->block_desc * sizeof(*vvq->blocks)));
+	vvq->nblocks = min3(most, each * depth, (unsigned int)BITS_PER_LONG);
+	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[1], vvq->nblocks *
+			     vvq->block_desc * sizeof(*vvq->blocks), node))
 		return -ENOMEM;
-
-	for (i = 0; i < vvq->ntables; i++) {
-		mem = &vvq->mem[1 + i / per_mem];
-		if (i % per_mem == 0 &&
-		    virtio_mem_alloc(vblk->vdev, mem, bytes * per_mem, node))
-			return -ENOMEM;
-		t = &vvq->tables[i];
-		t->desc = mem->addr + i % per_mem * bytes;
-		t->addr = mem->dma + i % per_mem * bytes;
-		if (!map)
-			continue;
-		t->mapped = kvzalloc_node(bytes / sizeof(*t->desc) *
-					  sizeof(*t->mapped), GFP_KERNEL, node);
-		if (!t->mapped)
-			return -ENOMEM;
-	}
-	vvq->free_tables = vvq->ntables ? GENMASK(vvq->ntables - 1, 0) : 0;
+	vvq->blocks = vvq->mem[1].addr;
+	vvq->blocks_dma = vvq->mem[1].dma;
+	atomic_long_set(&vvq->free_blocks, GENMASK(vvq->nblocks - 1, 0));
 	return 0;
 }
 
@@ -85,35 +72,23 @@ static int virtblk_alloc_tables(struct virtblk *vblk, struct virtblk_vq *vvq,
  */
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 {
+	const bool map = virtio_has_feature(vblk->vdev, VIRTIO_F_ACCESS_PLATFORM);
 	const struct virtblk_limits *lim = &vblk->limits;
-	unsigned int desc, per_mem = 1;
-	size_t bytes = 0;
-	int err;
+	unsigned int n, depth = vblk->tag_set.queue_depth;
 
 	vvq->max_desc_len = lim->max_desc_len;
-	vvq->slot_segments = (VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC) /
-			     lim->desc_per_segment;
-	if (virtio_has_feature(vblk->vdev, VIRTIO_F_ACCESS_PLATFORM))
-		vvq->slot_segments = 0;
-
-	desc = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
-	if (desc > VIRTBLK_SLOT_DESC) {
-		bytes = roundup_pow_of_two(desc * sizeof(struct vring_desc));
-		per_mem = max_t(unsigned int, PAGE_SIZE / bytes, 1);
-		vvq->ntables = clamp_t(unsigned int,
-				       VIRTBLK_TABLES_BYTES / bytes, 4,
-				       BITS_PER_LONG);
-		vvq->ntables = min(vvq->ntables, vblk->tag_set.queue_depth);
-	}
-
-	vvq->nmem = 1 + DIV_ROUND_UP(vvq->ntables, per_mem);
-	vvq->mem = kcalloc_node(vvq->nmem, sizeof(*vvq->mem), GFP_KERNEL, node);
-	if (!vvq->mem)
+	vvq->slot_segments = map ? 0 : VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
+	if (virtblk_alloc_slots(vblk, vvq, node))
 		return -ENOMEM;
-	err = virtblk_alloc_slots(vblk, vvq, node);
-	if (!err && vvq->ntables)
-		err = virtblk_alloc_tables(vblk, vvq, bytes, per_mem, node);
-	return err;
+	n = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
+	if (n > VIRTBLK_SLOT_DESC && virtblk_alloc_blocks(vblk, vvq, n, node))
+		return -ENOMEM;
+	if (!map)
+		return 0;
+	n = depth * VIRTBLK_SLOT_DESC + vvq->nblocks * vvq->block_desc;
+	vvq->mapped = kvzalloc_node(array_size(n, sizeof(*vvq->mapped)),
+				    GFP_KERNEL, node);
+	return vvq->mapped ? 0 : -ENOMEM;
 }
 
 /**
@@ -125,39 +100,98 @@ void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq)
 {
 	unsigned int i;
 
-	for (i = 0; vvq->tables && i < vvq->ntables; i++)
-		kvfree(vvq->tables[i].mapped);
-	kfree(vvq->tables);
 	kvfree(vvq->mapped);
-	for (i = 0; vvq->mem && i < vvq->nmem; i++)
+	for (i = 0; i < ARRAY_SIZE(vvq->mem); i++)
 		virtio_mem_free(vblk->vdev, &vvq->mem[i]);
-	kfree(vvq->mem);
-	vvq->tables = NULL;
 	vvq->mapped = NULL;
-	vvq->mem = NULL;
+	vvq->nblocks = 0;
+}
+
+/* The first of @need free blocks in a row, or BITS_PER_LONG. */
+static unsigned int virtblk_find_blocks(unsigned long free, unsigned int need)
+{
+	unsigned long start = free;
+	unsigned int i;
+
+	for (i = 1; i < need; i++)
+		start &= free >> i;
+	return start ? __ffs(start) : BITS_PER_LONG;
+}
+
+static unsigned int virtblk_need_blocks(const struct virtblk_vq *vvq,
+					unsigned int n)
+{
+	return n <= vvq->block_desc ? 1 : DIV_ROUND_UP(n, vvq->block_desc);
+}
+
+/**
+ * virtblk_has_table() - could a long table be borrowed now
+ * @vvq: the queue
+ * @n: its descriptors
+ */
+bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n)
+{
+	return virtblk_find_blocks(atomic_long_read(&vvq->free_blocks),
+				   virtblk_need_blocks(vvq, n)) < BITS_PER_LONG;
 }
 
 /**
  * virtblk_take_table() - borrow a long table for a request
  * @vvq: the queue
- * @vbr: of the request; remembers it until virtblk_release()
+ * @vbr: of the request; remembers it until virtblk_return_table()
+ * @n: descriptors needed
  *
- * Context: any, no lock needed. Return: 0, or -EAGAIN if all are in use.
+ * Context: any, no lock needed. Return: 0, or -EAGAIN if too little is free.
  */
-int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
+int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
+		       unsigned int n)
 {
-	unsigned long mask;
-	int i;
+	unsigned int need = virtblk_need_blocks(vvq, n), first;
+	long free = atomic_long_read(&vvq->free_blocks);
 
-	while ((mask = READ_ONCE(vvq->free_tables))) {
-		i = __ffs(mask);
-		if (test_and_clear_bit(i, &vvq->free_tables)) {
-			vbr->table = i + 1;
-			vbr->holds = true;
-			return 0;
-		}
+	do {
+		first = virtblk_find_blocks(free, need);
+		if (first == BITS_PER_LONG)
+			return -EAGAIN;
+	} while (!atomic_long_try_cmpxchg(&vvq->free_blocks, &free, free &
+					  ~((BIT(need) - 1) << first)));
+	vbr->table = first + 1;
+	vbr->blocks = need;
+	vbr->holds = true;
+	return 0;
+}
+
+/**
+ * virtblk_return_table() - undo virtblk_take_table()
+ * @vvq: the queue
+ * @vbr: of the request, which the device does not own
+ */
+void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
+{
+	unsigned int first = vbr->table - 1;
+
+	vbr->table = 0;
+	atomic_long_or((BIT(vbr->blocks) - 1) << first, &vvq->free_blocks);
+}
+
+/**
+ * virtblk_next_piece() - go on to the next piece of a request's data
+ * @p: where the walk is
+ *
+ * Return: false behind the last piece.
+ */
+bool virtblk_next_piece(struct virtblk_piece *p)
+{
+	bio_advance_iter_single(p->bio, &p->iter, p->bv.bv_len);
+	while (!p->iter.bi_size) {
+		p->bio = p->bio->bi_next;
+		if (!p->bio)
+			return false;
+		p->iter = p->bio->bi_iter;
 	}
-	return -EAGAIN;
+	p->bv = mp_bvec_iter_bvec(p->bio->bi_io_vec, p->iter);
+	p->bv.bv_len = min(p->bv.bv_len, p->max);
+	return true;
 }
 
 static struct device *virtblk_dma_dev(struct virtblk_vq *vvq)
@@ -176,8 +210,11 @@ dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
+	unsigned int depth = vvq->vblk->tag_set.queue_depth;
+
 	if (vbr->table)
-		return vvq->tables[vbr->table - 1].mapped;
+		return &vvq->mapped[depth * VIRTBLK_SLOT_DESC +
+				    (vbr->table - 1) * vvq->block_desc];
 	return &vvq->mapped[rq->tag * VIRTBLK_SLOT_DESC];
 }
 
@@ -192,19 +229,12 @@ dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
 	const dma_addr_t *mapped = virtblk_mapped(vvq, rq);
 	struct device *dev = virtblk_dma_dev(vvq);
-	struct req_iterator iter;
-	struct bio_vec bv;
-	u32 off, len;
 
-	rq_for_each_bvec(bv, rq, iter) {
-		for (off = 0; off < bv.bv_len && vbr->nmapped; off += len) {
-			len = min(bv.bv_len - off, vvq->max_desc_len);
-			dma_unmap_page(dev, *mapped++, len, rq_dma_dir(rq));
-			vbr->nmapped--;
-		}
-	}
+	for (; vbr->nmapped && virtblk_next_piece(&p); vbr->nmapped--)
+		dma_unmap_page(dev, *mapped++, p.bv.bv_len, rq_dma_dir(rq));
 }
 
 /**
@@ -219,25 +249,20 @@ void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 int virtblk_map(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
 	dma_addr_t *mapped = virtblk_mapped(vvq, rq);
 	struct device *dev = virtblk_dma_dev(vvq);
-	struct req_iterator iter;
-	struct bio_vec bv;
 	dma_addr_t addr;
-	u32 off, len;
 
-	rq_for_each_bvec(bv, rq, iter) {
-		for (off = 0; off < bv.bv_len; off += len) {
-			len = min(bv.bv_len - off, vvq->max_desc_len);
-			addr = dma_map_page(dev, bv.bv_page, bv.bv_offset + off,
-					    len, rq_dma_dir(rq));
-			if (dma_mapping_error(dev, addr)) {
-				virtblk_unmap(vvq, rq);
-				return -EAGAIN;
-			}
-			mapped[vbr->nmapped++] = addr;
-			vbr->holds = true;
+	while (virtblk_next_piece(&p)) {
+		addr = dma_map_page(dev, p.bv.bv_page, p.bv.bv_offset,
+				    p.bv.bv_len, rq_dma_dir(rq));
+		if (dma_mapping_error(dev, addr)) {
+			virtblk_unmap(vvq, rq);
+			return -EAGAIN;
 		}
+		mapped[vbr->nmapped++] = addr;
+		vbr->holds = true;
 	}
 	return 0;
 }

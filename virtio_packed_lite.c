@@ -96,13 +96,14 @@ bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n)
  * @table: what to copy to the next slots
  * @n: its length; virtqueue_packed_has_room() was asked
  * @id: of the buffer
+ * @token: what it stands for
  *
  * The first descriptor's flags are written last, and hand over all
  * (PACK-SG-06).
  */
 void virtqueue_packed_add_chain(struct virtqueue *vq,
 				const struct vring_desc *table, unsigned int n,
-				u16 id)
+				u16 id, void *token)
 {
 	const struct vring_packed_desc *from = (const void *)table;
 	struct vring_packed_desc *first = &vring_packed(vq)[vq->avail_pos.slot];
@@ -111,6 +112,9 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 	unsigned int i;
 	u16 flags;
 
+	/* A token says that the length of its chain is known. */
+	vq->link[id] = n;
+	vq->token[id] = token;
 	for (i = 0; i < n; i++) {
 		desc = &vring_packed(vq)[vq->avail_pos.slot];
 		desc->addr = from[i].addr;
@@ -122,7 +126,6 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 			vring_packed_hand_over(desc, id, flags, vq->avail_pos.lap);
 		vring_packed_step(vq, &vq->avail_pos);
 	}
-	vq->link[id] = n;
 	vq->added += n;
 	vq->slots_added += n;
 	vring_wmb(vq);

@@ -236,45 +236,14 @@ void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
 }
 
 /**
- * virtqueue_publish() - let the device see what was added, without a kick
- * @vq: the queue; the caller holds its submission lock
+ * virtqueue_trace_kick() - the tracepoint of virtqueue_kick_prepare()
+ * @vq: the queue
+ * @idx: what was added reaches up to here
+ * @kick: was a notification wanted
  */
-void virtqueue_publish(struct virtqueue *vq)
+void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
 {
-	if (vq->packed)
-		return;	/* adding did */
-	/* The descriptors have to be there before the index (SPLIT-IDX-01). */
-	vring_wmb(vq);
-	WRITE_ONCE(vq->avail->idx, vring16(vq, vq->avail_idx));
-}
-
-static bool vring_split_wants_kick(const struct virtqueue *vq, u16 new, u16 old)
-{
-	u16 event;
-
-	if (!vq->event_idx)
-		return !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
-			 VRING_USED_F_NO_NOTIFY);
-	/* Section 2.7.10: was @event passed on the way to @new? */
-	event = vring16_cpu(vq, READ_ONCE(*vq->avail_event));
-	return (u16)(new - event - 1) < (u16)(new - old);
-}
-
-/**
- * virtqueue_split_kick_prepare() - virtqueue_kick_prepare() of a split ring
- * @vq: the queue; the caller holds its submission lock
- */
-bool virtqueue_split_kick_prepare(struct virtqueue *vq)
-{
-	bool kick;
-
-	virtqueue_publish(vq);
-	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
-	vring_mb(vq);
-	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
-	vq->kicked_idx = vq->avail_idx;
-	trace_virtqueue_kick(vq, vq->avail_idx, kick);
-	return kick;
+	trace_virtqueue_kick(vq, idx, kick);
 }
 
 /* Section 4.1.5.2: to a port, or with the next place to be made available. */
@@ -319,30 +288,12 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 		pr_err("virtio%u: queue %u: device wrote a bad %s: %u\n",
 		       vq->device, vq->index, what, value);
 	vq->broken = true;
-	/* No descriptor looks used, or more than the ring holds are. */
+	/* No descriptor looks used, or all that the device spoke of are taken. */
 	if (vq->packed)
 		vq->used_pos.lap = VRING_DESC_F_INDIRECT;
 	else
-		vq->used_end = vq->used_idx - 1;
+		vq->used_end = vq->used_idx;
 	return NULL;
-}
-
-/**
- * virtqueue_more_used() - look once at how far the device has come
- * @vq: the queue; the caller owns its interrupt
- *
- * Return: true if virtqueue_get_buf() has something to say, good or bad.
- */
-bool virtqueue_more_used(struct virtqueue *vq)
-{
-	u16 end = vring16_cpu(vq, READ_ONCE(vq->used->idx));
-
-	if (end == vq->used_idx)
-		return false;
-	/* The elements were written before the index (section 2.7.14). */
-	vring_rmb(vq);
-	vq->used_end = end;
-	return true;
 }
 
 /**

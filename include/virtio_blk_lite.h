@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The disk driver, shared by its files: virtio_blk_lite.c (disk and requests),
- * _disk (its life), _mem (its memory), _config (what the device says of itself),
- * _recover (when it misbehaves), _timeout (when it is late).
+ * The disk driver, shared by its files: virtio_blk_lite.c (requests), _done
+ * (their return), _disk (its life), _mem (its memory), _config (what the device
+ * says of itself), _recover (when it misbehaves), _timeout (when it is late).
  */
 #ifndef _VIRTIO_BLK_LITE_H
 #define _VIRTIO_BLK_LITE_H
@@ -21,8 +21,11 @@
 #define VIRTBLK_SLOT_DESC	14
 /* Most data segments of a request; more than any I/O size makes use of. */
 #define VIRTBLK_MAX_SEGMENTS	1022
-/* Most bytes in large tables per queue; the bound on how many there are. */
-#define VIRTBLK_TABLES_BYTES	SZ_128K
+/* Long tables are put together from blocks: one is enough for 128 KiB. */
+#define VIRTBLK_BLOCK_DESC	36
+/* Bytes of all blocks of a queue, unless that is too little for some tables. */
+#define VIRTBLK_BLOCKS_BYTES	SZ_32K
+#define VIRTBLK_LONG_TABLES	4
 
 /**
  * struct virtblk_slot - what a tag shares with the device
@@ -40,18 +43,6 @@ struct virtblk_slot {
 	struct vring_desc table[VIRTBLK_SLOT_DESC];
 };
 
-/**
- * struct virtblk_table - where a request's descriptors are
- * @desc: for the driver
- * @addr: for the device
- * @mapped: with ACCESS_PLATFORM, the bus address of each data descriptor
- */
-struct virtblk_table {
-	struct vring_desc *desc;
-	dma_addr_t addr;
-	dma_addr_t *mapped;
-};
-
 /* What becomes of a request that comes back. */
 enum virtblk_fate {
 	VIRTBLK_FINISH,		/* as its status says */
@@ -64,8 +55,9 @@ enum virtblk_fate {
  * @status: read once from the slot when the request came back
  * @fate: enum virtblk_fate
  * @holds: one of the following is in use
- * @table: large table, counted from 1; 0 is the slot's own
+ * @table: first block of a long table, counted from 1; 0 is the slot's own
  * @nmapped: data segments that are mapped (ACCESS_PLATFORM)
+ * @blocks: how many blocks the long table has
  * @late: it did not come back in time
  * @others: requests in flight on its queue when that was found
  * @harvests: of its queue at that time
@@ -79,6 +71,7 @@ struct virtblk_req {
 	bool holds;
 	u8 table;
 	u16 nmapped;
+	u8 blocks;
 	bool late;
 	u32 others;
 	u32 harvests;
@@ -109,19 +102,21 @@ struct virtblk_counts {
  * @slots: one per tag
  * @slots_dma: where the device finds them
  * @max_desc_len: bytes that one descriptor may cover
- * @slot_segments: segments of a request whose descriptors fit its slot; 0 if
+ * @slot_segments: segments whose descriptors fit a slot, one for each; 0 if
  *		   data has to be mapped (ACCESS_PLATFORM)
  * @dead: nothing reaches the device any more: requests fail
- * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag (ACCESS_PLATFORM), or NULL
- * @tables: large tables, for requests of more segments
+ * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag, then one for each
+ *	    descriptor of @blocks (ACCESS_PLATFORM), or NULL
+ * @blocks: what long tables are put together from
+ * @blocks_dma: where the device finds them
+ * @block_desc: descriptors in a block
+ * @nblocks: how many there are; at most BITS_PER_LONG
  * @vblk: whose it is
  * @hctx: the hardware queue of the block layer
- * @mem: memory of @slots, then of @tables
- * @nmem: entries of @mem
- * @ntables: entries of @tables
+ * @mem: memory of @slots and of @blocks
  * @lock: submission lock: serialises adding to @vq
  * @waiting: @hctx was stopped until a table or ring slots come back
- * @free_tables: bit i: tables[i] is free; atomic
+ * @free_blocks: bit i: block i is free
  */
 struct virtblk_vq {
 	struct virtqueue vq;
@@ -132,16 +127,17 @@ struct virtblk_vq {
 	u16 slot_segments;
 	bool dead;
 	dma_addr_t *mapped;
-	struct virtblk_table *tables;
+	struct vring_desc *blocks;
+	dma_addr_t blocks_dma;
+	unsigned int block_desc;
+	unsigned int nblocks;
 	struct virtblk *vblk;
 	struct blk_mq_hw_ctx *hctx;
-	struct virtio_mem *mem;
-	unsigned int nmem;
-	unsigned int ntables;
+	struct virtio_mem mem[2];
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;
-	unsigned long free_tables;
+	atomic_long_t free_blocks;
 };
 
 /**
@@ -231,9 +227,12 @@ struct virtblk {
 
 /* virtio_blk_lite.c */
 extern const struct blk_mq_ops virtblk_mq_ops;
-irqreturn_t virtblk_done(struct virtqueue *vq);
-void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
 int virtblk_get_id(struct virtblk *vblk, char *id);
+
+/* virtio_blk_done_lite.c */
+irqreturn_t virtblk_done(struct virtqueue *vq);
+void virtblk_request_done(struct request *rq);
+void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
 
 /**
  * virtblk_release() - take back what a request borrowed, if anything
@@ -252,13 +251,46 @@ static inline void virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 extern struct workqueue_struct *virtblk_wq;
 void virtblk_free_disk(struct gendisk *disk);
 
+/**
+ * struct virtblk_piece - a walk through the data of a request
+ * @bv: the piece: no longer than what a descriptor can cover
+ * @bio: which it is of
+ * @iter: where in @bio it starts
+ * @max: bytes of a descriptor
+ */
+struct virtblk_piece {
+	struct bio_vec bv;
+	struct bio *bio;
+	struct bvec_iter iter;
+	u32 max;
+};
+
+/**
+ * virtblk_no_piece() - start a walk; virtblk_next_piece() finds the first
+ * @vvq: the queue
+ * @rq: the request, which has data
+ */
+static inline struct virtblk_piece virtblk_no_piece(const struct virtblk_vq *vvq,
+						    const struct request *rq)
+{
+	return (struct virtblk_piece) {
+		.bio = rq->bio,
+		.iter = rq->bio->bi_iter,
+		.max = vvq->max_desc_len,
+	};
+}
+
 /* virtio_blk_mem_lite.c */
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq);
-int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr);
+bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n);
+int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
+		       unsigned int n);
+void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr);
 int virtblk_map(struct virtblk_vq *vvq, struct request *rq);
 dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq);
 void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq);
+bool virtblk_next_piece(struct virtblk_piece *p);
 
 /* virtio_blk_config_lite.c */
 int virtblk_accept(struct virtio_device *vdev, u64 *features);

@@ -19,7 +19,7 @@ size_t vring_packed_size(unsigned int num);
 bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n);
 void virtqueue_packed_add_chain(struct virtqueue *vq,
 				const struct vring_desc *table, unsigned int n,
-				u16 id);
+				u16 id, void *token);
 bool virtqueue_packed_kick_prepare(struct virtqueue *vq);
 
 void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id);
@@ -60,10 +60,12 @@ static __always_inline void vring_packed_hand_over(struct vring_packed_desc *des
  */
 static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 						 u64 table_addr,
-						 unsigned int n, u16 id)
+						 unsigned int n, u16 id,
+						 void *token)
 {
 	struct vring_packed_desc *desc = &vring_packed(vq)[vq->avail_pos.slot];
 
+	vq->token[id] = token;
 	desc->addr = cpu_to_le64(table_addr);
 	desc->len = cpu_to_le32(n * sizeof(*desc));
 	vring_wmb(vq);
@@ -98,13 +100,9 @@ static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq)
 	if (!vring_packed_is_used(vq, id_flags))
 		return NULL;
 	vring_rmb(vq);
-	if (unlikely(id >= vq->num))
-		return virtqueue_break(vq, "used id", id);
-	token = vq->token[id];
+	token = vring_take_token(vq, id);
 	if (unlikely(!token))
-		return virtqueue_break(vq, "used id, which is not in flight", id);
-
-	vq->token[id] = NULL;
+		return NULL;
 	if (likely(vq->indirect))
 		vring_packed_step(vq, &vq->used_pos);
 	else

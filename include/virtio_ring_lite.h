@@ -165,6 +165,36 @@ static inline u32 vring32_cpu(const struct virtqueue *vq, virtio32_t v)
 }
 
 /**
+ * vring_set_desc() - fill a descriptor of a table, for who walks along it
+ * @vq: the queue the table is for
+ * @packed: vq->packed, best a constant
+ * @desc: the descriptor
+ * @next: number of the one behind it
+ * @addr: see virtqueue_set_desc(), as the following
+ * @len: bytes
+ * @flags: of a split ring
+ */
+static __always_inline void vring_set_desc(const struct virtqueue *vq,
+					   bool packed, struct vring_desc *desc,
+					   unsigned int next, u64 addr, u32 len,
+					   u16 flags)
+{
+	struct vring_packed_desc *p = (struct vring_packed_desc *)desc;
+
+	if (packed) {
+		/* PACK-INDIR-02: no NEXT in a table, its order is the chain */
+		p->addr = cpu_to_le64(addr);
+		p->len = cpu_to_le32(len);
+		p->flags = cpu_to_le16(flags & VRING_DESC_F_WRITE);
+		return;
+	}
+	desc->addr = vring64(vq, addr);
+	desc->len = vring32(vq, len);
+	desc->flags = vring16(vq, flags);
+	desc->next = vring16(vq, next);
+}
+
+/**
  * __virtqueue_set_desc() - virtqueue_set_desc() where the format is known
  * @vq: the queue the table is for
  * @packed: vq->packed, best a constant
@@ -180,19 +210,7 @@ static __always_inline void __virtqueue_set_desc(const struct virtqueue *vq,
 						 unsigned int i, u64 addr,
 						 u32 len, u16 flags)
 {
-	struct vring_packed_desc *p = (struct vring_packed_desc *)&table[i];
-
-	if (packed) {
-		/* PACK-INDIR-02: no NEXT in a table, its order is the chain */
-		p->addr = cpu_to_le64(addr);
-		p->len = cpu_to_le32(len);
-		p->flags = cpu_to_le16(flags & VRING_DESC_F_WRITE);
-		return;
-	}
-	table[i].addr = vring64(vq, addr);
-	table[i].len = vring32(vq, len);
-	table[i].flags = vring16(vq, flags);
-	table[i].next = vring16(vq, i + 1);
+	vring_set_desc(vq, packed, &table[i], i + 1, addr, len, flags);
 }
 
 /**
@@ -222,11 +240,8 @@ bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n);
 u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 			 unsigned int n);
 void virtqueue_return_chain(struct virtqueue *vq, u16 head);
-void virtqueue_publish(struct virtqueue *vq);
-bool virtqueue_split_kick_prepare(struct virtqueue *vq);
 void virtqueue_notify(const struct virtqueue *vq);
 
-bool virtqueue_more_used(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);
 void virtqueue_suppress(struct virtqueue *vq);
 void virtqueue_unsuppress(struct virtqueue *vq);
@@ -263,11 +278,30 @@ static __always_inline void vring_wmb(const struct virtqueue *vq)
 		virt_wmb();	/* another CPU */
 }
 
+/*
+ * What a head stands for that the device gives back; NULL, and the queue is
+ * broken, if it must not. Each comes back once.
+ */
+static __always_inline void *vring_take_token(struct virtqueue *vq, u32 id)
+{
+	void *token;
+
+	if (unlikely(id >= vq->num))
+		return virtqueue_break(vq, "used id", id);
+	token = vq->token[id];
+	if (unlikely(!token))
+		return virtqueue_break(vq, "used id, which is not in flight", id);
+	vq->token[id] = NULL;
+	return token;
+}
+
 #include "virtio_packed_lite.h"
 
-/* The tracepoint in an inline function; see linux/tracepoint-defs.h. */
+/* The tracepoints in inline functions; see linux/tracepoint-defs.h. */
 DECLARE_TRACEPOINT(virtqueue_add);
+DECLARE_TRACEPOINT(virtqueue_kick);
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n);
+void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick);
 
 /**
  * virtqueue_has_room() - can a table of @n descriptors be added now
@@ -301,13 +335,12 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 {
 	u16 head = tag;
 
+	/* Available at once, so what it stands for comes first. */
 	if (packed) {
-		/* Available at once, so what it stands for comes first. */
-		vq->token[tag] = token;
 		if (likely(vq->indirect))
-			virtqueue_packed_add(vq, table_addr, n, tag);
+			virtqueue_packed_add(vq, table_addr, n, tag, token);
 		else
-			virtqueue_packed_add_chain(vq, table, n, tag);
+			virtqueue_packed_add_chain(vq, table, n, tag, token);
 	} else {
 		if (likely(vq->indirect)) {
 			/* Its flag is INDIRECT since vring_reset(). */
@@ -318,13 +351,16 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 		}
 		vq->token[head] = token;
 		vq->avail->ring[vq->avail_idx++ & vq->mask] = vring16(vq, head);
+		/* All of it has to be there before the index (SPLIT-IDX-01). */
+		vring_wmb(vq);
+		WRITE_ONCE(vq->avail->idx, vring16(vq, vq->avail_idx));
 	}
 	if (tracepoint_enabled(virtqueue_add))
 		virtqueue_trace_add(vq, head, n);
 }
 
 /**
- * virtqueue_add() - make a buffer ready to be made available
+ * virtqueue_add() - make a buffer available
  * @vq: the queue; the caller holds its submission lock
  * @table: @n descriptors filled by virtqueue_set_desc(); stays unchanged until
  *	   the buffer comes back
@@ -333,8 +369,9 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
  * @tag: of the caller, below the size of the ring, not in flight on this queue
  * @token: what virtqueue_get_buf() shall return; not NULL
  *
- * The device sees it after virtqueue_publish() or virtqueue_kick_prepare() at
- * the latest. virtqueue_has_room() was asked before. Context: any.
+ * A device that is awake takes it at once; one that sleeps has to be kicked,
+ * see virtqueue_kick_prepare(). virtqueue_has_room() was asked before.
+ * Context: any.
  */
 static inline void virtqueue_add(struct virtqueue *vq,
 				 const struct vring_desc *table, u64 table_addr,
@@ -343,8 +380,34 @@ static inline void virtqueue_add(struct virtqueue *vq,
 	__virtqueue_add(vq, vq->packed, table, table_addr, n, tag, token);
 }
 
+static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
+						   u16 new, u16 old)
+{
+	u16 event;
+
+	if (unlikely(!vq->event_idx))
+		return !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
+			 VRING_USED_F_NO_NOTIFY);
+	/* Section 2.7.10: was @event passed on the way to @new? */
+	event = vring16_cpu(vq, READ_ONCE(*vq->avail_event));
+	return (u16)(new - event - 1) < (u16)(new - old);
+}
+
+static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
+{
+	bool kick;
+
+	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
+	vring_mb(vq);
+	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
+	vq->kicked_idx = vq->avail_idx;
+	if (tracepoint_enabled(virtqueue_kick))
+		virtqueue_trace_kick(vq, vq->avail_idx, kick);
+	return kick;
+}
+
 /**
- * virtqueue_kick_prepare() - publish, and find out whether to notify
+ * virtqueue_kick_prepare() - does the device have to be told what was added
  * @vq: the queue; the caller holds its submission lock
  *
  * Return: true if virtqueue_notify() has to be called, best after dropping the
@@ -356,6 +419,23 @@ static inline bool virtqueue_kick_prepare(struct virtqueue *vq)
 			    virtqueue_split_kick_prepare(vq);
 }
 
+/* Look once at how far the device has come, and whether it can have. */
+static __always_inline bool vring_split_more_used(struct virtqueue *vq)
+{
+	u16 end = vring16_cpu(vq, READ_ONCE(vq->used->idx));
+
+	if (end == vq->used_idx || unlikely(vq->broken))
+		return false;
+	if (unlikely((u16)(end - vq->used_idx) > vq->num)) {
+		virtqueue_break(vq, "used index", end);
+		return false;
+	}
+	/* The elements were written before the index (section 2.7.14). */
+	vring_rmb(vq);
+	vq->used_end = end;
+	return true;
+}
+
 /**
  * __virtqueue_get_buf() - virtqueue_get_buf() where the format is known
  * @vq: the queue; the caller owns its interrupt
@@ -365,29 +445,17 @@ static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
 						 bool packed)
 {
 	void *token;
-	u16 left;
 	u32 id;
 
 	if (packed)
 		return virtqueue_packed_get_buf(vq);
 
-	left = vq->used_end - vq->used_idx;
-	if (!left) {
-		if (!virtqueue_more_used(vq))
-			return NULL;
-		left = vq->used_end - vq->used_idx;
-	}
-	if (unlikely(left > vq->num))
-		return virtqueue_break(vq, "used index", vq->used_end);
-
+	if (vq->used_idx == vq->used_end && !vring_split_more_used(vq))
+		return NULL;
 	id = vring32_cpu(vq, READ_ONCE(vq->used->ring[vq->used_idx & vq->mask].id));
-	if (unlikely(id >= vq->num))
-		return virtqueue_break(vq, "used id", id);
-	token = vq->token[id];
+	token = vring_take_token(vq, id);
 	if (unlikely(!token))
-		return virtqueue_break(vq, "used id, which is not in flight", id);
-
-	vq->token[id] = NULL;
+		return NULL;
 	vq->used_idx++;
 	if (unlikely(!vq->indirect))
 		virtqueue_return_chain(vq, id);

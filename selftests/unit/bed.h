@@ -89,6 +89,7 @@ void bed_close(struct bed *b);
 void bed_reset(struct bed *b);
 void bed_check(struct bed *b);
 u32 bed_random(struct bed *b, u32 below);
+void bed_show_avail(struct bed *b, u16 idx);
 void bed_start_at(struct bed *b, u16 idx);
 
 void bed_add(struct bed *b, u16 tag, unsigned int out, unsigned int in);

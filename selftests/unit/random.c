@@ -133,18 +133,6 @@ static u16 fifo_pick(struct bed *b, struct fifo *f)
  * The driver submits
  */
 
-static void check_published(struct bed *b)
-{
-	if (!b->cfg.packed)
-		CHECK_EQ(device_avail_idx(&b->dev), (u16)b->nadded);
-}
-
-static void publish(struct model *m)
-{
-	virtqueue_publish(m->b->vq);
-	check_published(m->b);
-}
-
 static void kick(struct model *m)
 {
 	struct bed *b = m->b;
@@ -152,7 +140,6 @@ static void kick(struct model *m)
 
 	m->added = 0;
 	CHECK_EQ(virtqueue_kick_prepare(b->vq), want);
-	check_published(b);
 	if (want) {
 		virtqueue_notify(b->vq);
 		m->awake = true;
@@ -181,14 +168,13 @@ static void submit(struct model *m)
 		m->slots -= n;
 		m->added += b->cfg.packed && !b->cfg.indirect ? n : 1;
 		bed_add(b, fifo_pick(b, &m->free), n / 2, n - n / 2);
+		if (!b->cfg.packed)
+			CHECK_EQ(device_avail_idx(&b->dev), (u16)b->nadded);
 		buffers++;
 	} while (i--);
 
-	n = bed_random(b, 4);
-	if (n >= 2 || m->added + BED_TABLE > b->cfg.num)
+	if (bed_random(b, 2) || m->added + BED_TABLE > b->cfg.num)
 		kick(m);
-	else if (n)
-		publish(m);
 }
 
 /*

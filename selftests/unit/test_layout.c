@@ -166,7 +166,6 @@ static void largest_ring_goes_round(struct bed *b)
 		CHECK(virtqueue_has_room(big->vq, 1));
 		bed_add(big, i, 1, 0);
 	}
-	virtqueue_publish(big->vq);
 	CHECK(c.indirect || !virtqueue_has_room(big->vq, 1));
 	for (i = 0; i < n; i++)
 		bed_use(big, bed_take(big));

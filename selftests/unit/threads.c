@@ -155,8 +155,6 @@ static void *submit_all(void *arg)
 		virtqueue_add(vq, table, BED_TABLES_ADDR +
 			      tag * bed->table_len * sizeof(*table), 2, tag,
 			      &wire[i]);
-		if (i % 3 == 0)
-			virtqueue_publish(vq);
 		if (i % 7 == 0)
 			submit_kick(vq);
 	}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The disk: requests on their way back.
+ *
+ *	vp_interrupt
+ *	  virtblk_done		takes all that came back, under no lock,
+ *	    virtblk_complete	reads each status once,
+ *				and ends all of them together
+ */
+#include "compat/blk.h"
+#include "virtio_blk_lite.h"
+#include "trace/virtio_lite_trace.h"
+
+/* Something came back that virtblk_wait_for_room() may be waiting for. */
+static void virtblk_wake(struct virtblk_vq *vvq)
+{
+	/* Pairs with virtblk_wait_for_room(). */
+	smp_mb();
+	if (likely(!READ_ONCE(vvq->waiting)))
+		return;
+	WRITE_ONCE(vvq->waiting, false);
+	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
+}
+
+/**
+ * __virtblk_release() - take back what a request borrowed
+ * @vvq: the queue
+ * @rq: a request that holds something, and that the device does not own
+ */
+void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	vbr->holds = false;
+	vbr->late = false;
+	if (vbr->nmapped)
+		virtblk_unmap(vvq, rq);
+	if (vbr->table) {
+		virtblk_return_table(vvq, vbr);
+		virtblk_wake(vvq);
+	}
+}
+
+static blk_status_t virtblk_result(u8 status)
+{
+	switch (status) {
+	case VIRTIO_BLK_S_OK:
+		return BLK_STS_OK;
+	case VIRTIO_BLK_S_UNSUPP:
+		return BLK_STS_NOTSUPP;
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
+/**
+ * virtblk_request_done() - ->complete: end a request outside of a batch
+ * @rq: a request that the device has given back, or will never
+ */
+void virtblk_request_done(struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	switch (vbr->fate) {
+	case VIRTBLK_REPLAY:
+		vbr->fate = VIRTBLK_FINISH;
+		blk_mq_requeue_request(rq, false);
+		break;
+	case VIRTBLK_FAIL:
+		vbr->fate = VIRTBLK_FINISH;
+		blk_mq_end_request(rq, BLK_STS_IOERR);
+		break;
+	default:
+		blk_mq_end_request(rq, virtblk_result(vbr->status));
+	}
+}
+
+/* A request that borrowed something, or that asked something for us. */
+static noinline void virtblk_complete_holder(struct virtblk_vq *vvq,
+					     struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	if (req_op(rq) == REQ_OP_DRV_IN)
+		memcpy(vbr->answer,
+		       &vvq->slots[rq->tag].table[VIRTBLK_PAYLOAD_DESC],
+		       VIRTIO_BLK_ID_LEN);
+	__virtblk_release(vvq, rq);
+}
+
+/*
+ * A request came back from the device. Returns false if the device said so
+ * but did not answer: it may still be working on it.
+ */
+static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
+					     struct request *rq,
+					     struct io_comp_batch *iob)
+{
+	u8 status = READ_ONCE(vvq->slots[rq->tag].status);
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	trace_virtblk_complete(&vvq->vq, rq, status);
+	if (unlikely(status == VIRTIO_BLK_S_UNWRITTEN))
+		return false;
+
+	vbr->status = status;
+	if (unlikely(vbr->holds))
+		virtblk_complete_holder(vvq, rq);
+
+	if (unlikely(blk_should_fake_timeout(rq->q)))
+		return true;
+	if (!blk_mq_complete_request_remote(rq) &&
+	    !blk_mq_add_to_batch(rq, iob, status != VIRTIO_BLK_S_OK,
+				 blk_mq_end_request_batch))
+		virtblk_request_done(rq);
+	return true;
+}
+
+/* Take all that came back; @packed is the format of the ring, a constant. */
+static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
+						  bool packed,
+						  struct io_comp_batch *iob)
+{
+	struct virtqueue *vq = &vvq->vq;
+	irqreturn_t ret = IRQ_NONE;
+	struct request *rq;
+
+	virtqueue_disable_cb(vq);
+	do {
+		while ((rq = __virtqueue_get_buf(vq, packed))) {
+			ret = IRQ_HANDLED;
+			if (unlikely(!virtblk_complete(vvq, rq, iob)))
+				virtqueue_break(vq, "used id, of a request without status",
+						rq->tag);
+		}
+	} while (!__virtqueue_enable_cb(vq, packed));
+	return ret;
+}
+
+/**
+ * virtblk_done() - take everything that the device has done with
+ * @vq: a queue whose interrupt the caller owns, or whose queue is quiesced and
+ *	whose interrupts are synchronised
+ *
+ * Context: hard interrupt, no lock. Return: IRQ_NONE if there was nothing.
+ */
+irqreturn_t virtblk_done(struct virtqueue *vq)
+{
+	struct virtblk_vq *vvq = container_of(vq, struct virtblk_vq, vq);
+	DEFINE_IO_COMP_BATCH(iob);
+	irqreturn_t ret;
+
+	if (vq->packed)
+		ret = __virtblk_done(vvq, true, &iob);
+	else
+		ret = __virtblk_done(vvq, false, &iob);
+	if (iob.complete)
+		blk_mq_end_request_batch(&iob);
+	if (ret == IRQ_HANDLED)
+		vq->harvests++;
+	if (unlikely(!vq->indirect))
+		virtblk_wake(vvq);
+	if (unlikely(vq->broken))
+		virtblk_recover(vvq->vblk, "the device broke the protocol",
+				&vvq->vblk->counts.protocol);
+	return ret;
+}
