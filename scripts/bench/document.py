@@ -47,7 +47,9 @@ out, and so is waking up whoever waits for the request.
 repeats, reads and writes are waited for in user space. Discard and flush are
 system calls that sleep, unless the device is faster: what the scheduler and
 the idle loop execute is left out of those rows, and the rest still wanders by
-several per cent.
+several per cent. The row of 32 vectors has no target: before either
+driver is called, the kernel pins each vector by itself, which is two fifths of
+its total.
 
 **Notifications** are the register accesses by the driver, **interrupts** the
 entries of its handler, both counted by the plugin. Batches are lock-step: 32

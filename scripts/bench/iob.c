@@ -3,7 +3,7 @@
  * I/O bench: a fixed number of requests to a disk, the same in every run,
  * between two marks that the counting plugin of QEMU sees.
  *
- *	iob /dev/vda OP[s][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]
+ *	iob /dev/vda OP[s|p][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]
  *
  * OP is r or w at random places, R or W one after the other, d for discard,
  * f for flush. BATCH requests are submitted together, and as many are waited
@@ -11,7 +11,8 @@
  * every run take the same path through the kernel. Discards of a batch are one
  * system call, which the kernel cuts by the disk's limit.
  *
- *	s	the data is scattered: each page is a segment of its own
+ *	s	the data is scattered: a vector for each page, which is a segment
+ *	p	one buffer, but each of its pages is a segment of its own
  *	b	never idle, as whether it would depends on the host's speed: wait
  *		in user space for r and w, keep somebody else running for d and f
  *	JOBS	as many at the same time, COUNT requests each, from CPU 0 on
@@ -48,7 +49,7 @@ static __always_inline void mark(const int verb)
 
 static int fd;
 static char op;
-static bool scattered, busy;
+static bool scattered, apart, busy;
 static unsigned long disk_size, size, depth, batch;
 static aio_context_t aio;
 static struct iocb *iocbs;
@@ -171,10 +172,27 @@ static char *prepare_data(unsigned long bytes)
 	if (data == MAP_FAILED)
 		die("out of memory");
 	data = (char *)(((uintptr_t)data + HUGE - 1) & -HUGE);
-	if (scattered || size > PAGE)
+	if (scattered || apart || size > PAGE)
 		madvise(data, bytes, MADV_HUGEPAGE);
 	memset(data, 0x5a, bytes);
 	return data;
+}
+
+/* Every other page of a huge one, moved together. */
+static char *move_together(char *data)
+{
+	char *buffer = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	unsigned long i;
+
+	if (buffer == MAP_FAILED)
+		die("out of memory");
+	for (i = 0; i < size / PAGE; i++)
+		if (mremap(data + 2 * i * PAGE, PAGE, PAGE,
+			   MREMAP_MAYMOVE | MREMAP_FIXED,
+			   buffer + i * PAGE) == MAP_FAILED)
+			die("mremap: %m");
+	return buffer;
 }
 
 static void scatter(struct iocb *cb, char *data)
@@ -196,7 +214,7 @@ static void scatter(struct iocb *cb, char *data)
 
 static void prepare_async(void)
 {
-	unsigned long each = scattered ? 2 * size : size, i;
+	unsigned long each = scattered || apart ? 2 * size : size, i;
 	char *data = prepare_data(depth * each);
 	bool write = op == 'w' || op == 'W';
 
@@ -212,6 +230,8 @@ static void prepare_async(void)
 		iocbs[i].aio_nbytes = size;
 		if (scattered)
 			scatter(&iocbs[i], data + i * each);
+		if (apart)
+			iocbs[i].aio_buf = (uintptr_t)move_together(data + i * each);
 		idle[nidle++] = &iocbs[i];
 	}
 	if (syscall(SYS_io_setup, depth, &aio))
@@ -309,10 +329,11 @@ int main(int argc, char **argv)
 	unsigned long count, warm = 2000, jobs = 1, began, ended;
 
 	if (argc < 7 || argc > 9 || !strchr("rwRWdf", argv[2][0]) ||
-	    argv[2][strspn(argv[2] + 1, "sb") + 1])
-		die("usage: iob DISK r|w|R|W|d|f[s][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
+	    argv[2][strspn(argv[2] + 1, "spb") + 1])
+		die("usage: iob DISK r|w|R|W|d|f[s|p][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
 	op = argv[2][0];
 	scattered = strchr(argv[2], 's');
+	apart = strchr(argv[2], 'p');
 	size = parse(argv[3]);
 	depth = parse(argv[4]);
 	count = parse(argv[5]);
@@ -323,7 +344,9 @@ int main(int argc, char **argv)
 		jobs = parse(argv[8]);
 	if (depth > 1024 || batch > depth)
 		die("BATCH <= DEPTH <= 1024");
-	if (scattered && size % PAGE)
+	if (scattered && apart)
+		die("s or p");
+	if ((scattered || apart) && size % PAGE)
 		die("whole pages can be scattered");
 
 	stay_on(0);

@@ -48,7 +48,7 @@ class Job:
     depth: int = 1
     batch: int = 1
     count: int = 10000
-    how: str = ""           # s scattered, b busy; see iob.c
+    how: str = ""           # s scattered, p apart, b busy; see iob.c
     jobs: int = 1
 
     def __str__(self):
