@@ -102,7 +102,8 @@ class Results:
             return notes[0]["text"], ""
         notes = [n for n in notes if n["ok"] is not None]
         bad = [n for n in notes if not n["ok"]] or notes
-        best = min(bad, key=lambda n: len(n["test"]))
+        # Rather a scene about it than one in which it came up.
+        best = min(bad, key=lambda n: (not n["about"], len(n["test"])))
         tests = {n["test"] for n in notes}
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
         name = best["test"].replace("lite-", "").replace("[lite]", "")

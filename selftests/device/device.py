@@ -265,7 +265,8 @@ class Device:
                     self.status & SUSPENDED, "kick with status {:#x}",
                     self.status):
             return
-        rule("GEN-SUSP-05", not self.suspended, "kick while suspended")
+        if self.has("SUSPEND"):
+            rule("GEN-SUSP-05", not self.suspended, "kick while suspended")
         if not rule("PCI-NADDR-I01", q is not None and q.enabled,
                     "kick of {:#x} at {} is no queue's", value, offset):
             return

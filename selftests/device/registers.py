@@ -178,8 +178,9 @@ class Registers:
                   not dev.status & FAILED and
                   (q.was_reset or not dev.status & DRIVER_OK),
                   "queue enabled with status {:#x}", dev.status)
-        self.rule("PCI-COMMON-07", not q.resetting,
-                  "queue {} enabled while it resets", q.index)
+        if q.was_reset:
+            self.rule("PCI-COMMON-07", not q.resetting,
+                      "queue {} enabled while it resets", q.index)
         if q.was_reset:
             dev.check.saw("PCI-COMMON-08")
         if value == 1 and not q.resetting:

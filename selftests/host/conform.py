@@ -105,7 +105,7 @@ class Stage:
 
     def begin(self, test, observes=()):
         """Get ready for a scene about some requirements."""
-        self.observes = set(observes)
+        self.observes, self.judged = set(observes), set()
         self.test, self.notes, self.where, self.dev = test, {}, {}, None
         if self.special or self.g is None or not self.g.alive:
             self.kill()
@@ -168,13 +168,15 @@ class Stage:
         return self.g.dmesg_since(self.mark)
 
     def expect(self, idents, good, text=""):
-        """Note requirements as met or not."""
+        """Note requirements that this scene is about as met or not."""
         for ident in idents.split():
-            was = self.notes.get(ident, (True, ""))
-            if was[0] is not False:
-                self.notes[ident] = (bool(good), "" if good else text)
-                self.where[ident] = self.name
-        return good
+            self.judged.add(ident)
+            self._note(ident, good, text)
+
+    def _note(self, ident, good, text=""):
+        if self.notes.get(ident, (True, ""))[0] is not False:
+            self.notes[ident] = (bool(good), "" if good else text)
+            self.where[ident] = self.name
 
     def quiet(self, *idents):
         """Breaches that this scene provokes on purpose and judges itself."""
@@ -192,9 +194,9 @@ class Stage:
             dev.release()
             scene.unbind(self.g, dev)
         for ident in dev.check.seen:
-            self.expect(ident, True)
+            self._note(ident, True)
         for b in dev.check.breaches:
-            self.expect(b.ident, False, b.text)
+            self._note(b.ident, False, b.text)
         if dev.trouble:
             trouble, dev.trouble = dev.trouble[0], []
             raise trouble
@@ -237,7 +239,9 @@ class Stage:
             for ident, (ok, text) in self.notes.items():
                 f.write(json.dumps({
                     "id": ident, "driver": self.driver, "test": self.test,
-                    "device": self.where[ident], "ok": ok, "text": text[:200], "failed": failed}) + "\n")
+                    "device": self.where[ident],
+                    "about": ident in self.observes | self.judged, "ok": ok,
+                    "text": text[:200], "failed": failed}) + "\n")
 
 
 def play(observes=""):

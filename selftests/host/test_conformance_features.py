@@ -79,7 +79,8 @@ def test_ring_reset(stage, ring):
     """A queue alone is reset, and comes back."""
     if stage.driver != "lite":
         pytest.skip("upstream waits for ever for a lost request")
-    idents = "GEN-QRST-01 GEN-QRST-03 PCI-COMMON-07 PCI-COMMON-08"
+    idents = "GEN-QRST-01 GEN-QRST-03 PCI-COMMON-07 PCI-COMMON-08 " \
+        "PCI-COMMON-09"
     disk = stage.take("RING_RESET", idents, "modern",
                       (*RINGS[ring], "RING_RESET"))
     dev, g = stage.dev, stage.g
