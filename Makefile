@@ -77,6 +77,10 @@ fuzz-ring:
 	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
 		$(if $(SEED),SEED=$(SEED))
 
+# Each fault of a device, with our driver and with upstream's: a table.
+trust: setup
+	@scripts/trust.py $(if $(K),-k $(K)) $(if $(WRITE),--write)
+
 # Hot-unplug, unbind and unload, N times each under load.
 soak: setup
 	@scripts/soak.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
@@ -119,6 +123,7 @@ help:
 	@echo "unit       the tests that need no guest"
 	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
+	@echo "trust      each fault of a device, ours beside upstream's; WRITE=1 the page"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
 	@echo "           WHAT=unplug,rebind,reload"
 	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1"
@@ -133,5 +138,5 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-	unit fuzz fuzz-ring soak powercut conformance conformance-mutants bench \
-	bench-compare style help
+	unit fuzz fuzz-ring trust soak powercut conformance conformance-mutants \
+	bench bench-compare style help

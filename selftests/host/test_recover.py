@@ -2,6 +2,9 @@
 """Devices that misbehave: they are reset, and nothing is lost by it."""
 
 import pytest
+from faults import (hold, one_queue, start_write, used_jump,
+                    used_not_in_flight, used_out_of_range,
+                    used_without_status, writes_of)
 from load import Busy, dd, verify
 from qtest import Line, Ring
 from vbl import Disk
@@ -16,11 +19,6 @@ def line():
     one.close()
 
 
-def one_queue(**options):
-    """A disk whose only queue every request has to take."""
-    return Disk(**{"transport": "modern", "num_queues": 1, **options})
-
-
 def trouble(g, what, disk=0):
     return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
 
@@ -31,48 +29,10 @@ def wait_trouble(g, what, least=1, timeout=30):
          f"{what}) -ge {least} ]'", timeout=timeout + 20)
 
 
-def start_write(g, place=2):
-    """One write of 4 KiB of noise, which is also kept in /tmp/held."""
-    return g.start(f"head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
-                   f"of=/dev/{g.dev()} bs=4k count=1 seek={place} "
-                   "oflag=direct")
-
-
-def wait_in_flight(g, n=1):
-    g.sh(f"wait_for 20 grep -q ' {n}$' /sys/block/{g.dev()}/inflight")
-
-
 def held_is_there(g, place=2):
     """What start_write() wrote can be read back."""
     assert g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={place} count=1 "
                 "iflag=direct 2>/dev/null | cmp - /tmp/held") == ""
-
-
-def limit(g, bps):
-    g.qmp_raw("qom-set", {"path": f"/objects/{g.disks[0].id}-group",
-                          "property": "limits", "value": {"bps-total": bps}})
-
-
-def hold(g, place=2):
-    """A write that the host keeps until it drains the disk, as a reset does.
-
-    The limit is for those to come; it is off again when this returns.
-    """
-    limit(g, 1)
-    # The first one always passes.
-    assert dd(g, g.dev(), 8)[0] == 0
-    job = start_write(g, place)
-    wait_in_flight(g)
-    limit(g, 0)
-    return job
-
-
-def writes_of(g):
-    """How many writes the device has done, according to the host."""
-    for b in g.qmp("query-blockstats"):
-        if f"/{g.disks[0].id}/" in b.get("qdev", ""):
-            return b["stats"]["wr_operations"]
-    raise AssertionError("QEMU does not know the disk")
 
 
 def the_end(g):
@@ -110,22 +70,6 @@ def test_needs_reset(boot, kernel, line):
 
 
 # -- breaches of the protocol ------------------------------------------------
-
-def used_out_of_range(ring, head):
-    ring.give(ring.num)
-
-
-def used_not_in_flight(ring, head):
-    ring.give((head + 1) % ring.num)
-
-
-def used_jump(ring, head):
-    ring.used_idx += ring.num + 1
-
-
-def used_without_status(ring, head):
-    ring.give(head)
-
 
 BREACHES = {
     used_out_of_range: "bad used id: ",

@@ -5,11 +5,13 @@ In each case the load goes on and every byte that was written is there.
 """
 
 import pytest
+from faults import (hold, length_huge, length_zero, lose, never_written,
+                    one_queue, out_of_range, spoil, start_write, too_far,
+                    too_far_back, twice, writes_of)
 from load import Busy, dd
 from qtest import Ring
-from test_recover import (PARAMS, held_is_there, hold, line, one_queue,
-                          start_write, the_end, trouble, wait_trouble,
-                          writes_of)
+from test_recover import (PARAMS, held_is_there, line, the_end, trouble,
+                          wait_trouble)
 from vbl import Disk
 
 __all__ = ["line"]
@@ -102,21 +104,6 @@ def test_lost_intx(boot, kernel, transport):
 
 # -- requests that do not come back, by what the user wants ------------------
 
-def lose(g, ring):
-    """A write that the host finished, and that the guest is not told of.
-
-    A guest that is stopped drains its disks, as one that is reset does; then
-    the index goes back to where it was.
-    """
-    held = hold(g)
-    at = ring.used_idx
-    g.qmp("stop")
-    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
-    ring.used_idx = at
-    g.qmp("cont")
-    return held
-
-
 def lost_auto(g, ring):
     """Younger ones came back: it was lost, and the reset brings it back."""
     held = hold(g)
@@ -176,57 +163,9 @@ def test_lost_completion(boot, kernel, line, case):
 
 # -- true completions, spoiled on their way ----------------------------------
 
-def never_written(ring, at, old):
-    """The index moved on, but the element was never written."""
-    ring.line.put(ring.used + 4 + 8 * (at % ring.num), old, 4)
-
-
-def twice(ring, at, old):
-    """The same request comes back a second time."""
-    ring.used_id(at + 1, ring.used_id(at))
-    ring.used_idx = at + 2
-
-
-def out_of_range(ring, at, old):
-    """The id is none."""
-    ring.used_id(at, 0xffffffff)
-
-
-def too_far(ring, at, old):
-    """The index runs away."""
-    ring.used_idx = at + 1 + ring.num
-
-
-def too_far_back(ring, at, old):
-    """The index runs backwards, past what was taken long ago."""
-    ring.used_idx = at - 1
-
-
-def length_huge(ring, at, old):
-    """More bytes than there are buffers for."""
-    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0xffffffff, 4)
-
-
-def length_zero(ring, at, old):
-    """Not even the status, says the length; but there it is."""
-    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0, 4)
-
-
 SPOILERS = {never_written: True, twice: True, out_of_range: True,
             too_far: True, too_far_back: True,
             length_huge: False, length_zero: False}
-
-
-def spoil(g, ring, how):
-    """As lose(), with another lie."""
-    held = hold(g)
-    at = ring.used_idx
-    old = ring.used_id(at)
-    g.qmp("stop")
-    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
-    how(ring, at, old)
-    g.qmp("cont")
-    return held
 
 
 def test_spoiled_completions(boot, kernel, line):

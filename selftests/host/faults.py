@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a device can do wrong, while the host holds a write of the guest.
+
+A breach is done to the ring while the write is held. A spoiler changes one
+number of a true answer: a guest that stands still drains its disks, as one that
+is reset does, and cannot see the answer before it is spoiled.
+"""
+
+from load import dd
+from vbl import Disk
+
+
+def one_queue(**options):
+    """A disk whose only queue every request has to take."""
+    return Disk(**{"transport": "modern", "num_queues": 1, **options})
+
+
+def start_write(g, place=2):
+    """One write of 4 KiB of noise, which is also kept in /tmp/held."""
+    return g.start(f"head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
+                   f"of=/dev/{g.dev()} bs=4k count=1 seek={place} "
+                   "oflag=direct")
+
+
+def wait_in_flight(g, n=1):
+    g.sh(f"wait_for 20 grep -q ' {n}$' /sys/block/{g.dev()}/inflight")
+
+
+def limit(g, bps):
+    g.qmp_raw("qom-set", {"path": f"/objects/{g.disks[0].id}-group",
+                          "property": "limits", "value": {"bps-total": bps}})
+
+
+def hold(g, place=2):
+    """A write that the host keeps until it drains the disk, as a reset does.
+
+    The limit is for those to come; it is off again when this returns.
+    """
+    limit(g, 1)
+    # The first one always passes.
+    assert dd(g, g.dev(), 8)[0] == 0
+    job = start_write(g, place)
+    wait_in_flight(g)
+    limit(g, 0)
+    return job
+
+
+def writes_of(g):
+    """How many writes the device has done, according to the host."""
+    for b in g.qmp("query-blockstats"):
+        if f"/{g.disks[0].id}/" in b.get("qdev", ""):
+            return b["stats"]["wr_operations"]
+    raise AssertionError("QEMU does not know the disk")
+
+
+# -- breaches ----------------------------------------------------------------
+
+def used_out_of_range(ring, head):
+    ring.give(ring.num)
+
+
+def used_not_in_flight(ring, head):
+    ring.give((head + 1) % ring.num)
+
+
+def used_jump(ring, head):
+    ring.used_idx += ring.num + 1
+
+
+def used_without_status(ring, head):
+    ring.give(head)
+
+
+# -- true answers, spoiled on their way --------------------------------------
+
+def answer(g, ring):
+    """Let the host do a held write, unseen: (job, index and id of before)."""
+    held = hold(g)
+    at = ring.used_idx
+    old = ring.used_id(at)
+    g.qmp("stop")
+    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
+    return held, at, old
+
+
+def lose(g, ring):
+    """A write that the host did, and that the guest is not told of."""
+    held, at, _ = answer(g, ring)
+    ring.used_idx = at
+    g.qmp("cont")
+    return held
+
+
+def spoil(g, ring, how):
+    """A write that the host did, and whose answer is spoiled."""
+    held, at, old = answer(g, ring)
+    how(ring, at, old)
+    g.qmp("cont")
+    return held
+
+
+def never_written(ring, at, old):
+    """The index moved on, but the element was never written."""
+    ring.line.put(ring.used + 4 + 8 * (at % ring.num), old, 4)
+
+
+def twice(ring, at, old):
+    """The same request comes back a second time."""
+    ring.used_id(at + 1, ring.used_id(at))
+    ring.used_idx = at + 2
+
+
+def out_of_range(ring, at, old):
+    """The id is none."""
+    ring.used_id(at, 0xffffffff)
+
+
+def too_far(ring, at, old):
+    """The index runs away."""
+    ring.used_idx = at + 1 + ring.num
+
+
+def too_far_back(ring, at, old):
+    """The index runs backwards, past what was taken long ago."""
+    ring.used_idx = at - 1
+
+
+def length_huge(ring, at, old):
+    """More bytes than there are buffers for."""
+    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0xffffffff, 4)
+
+
+def length_zero(ring, at, old):
+    """Not even the status, says the length; but there it is."""
+    ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0, 4)
