@@ -46,10 +46,10 @@ MUTANTS = [
            "lim->max_segments = min(lim->max_segments,",
            "lim->max_segments = max(lim->max_segments,",
            "test_size and split and 8 and not plain"),
-    Mutant("kick-before-publish", RING,
-           "\tvirtqueue_publish(vq);\n\t/* Or the device",
-           "\tvq->kicked_idx = vq->avail_idx;\n\tvirtqueue_notify(vq);\n"
-           "\tvirtqueue_publish(vq);\n\t/* Or the device",
+    Mutant("kick-before-publish", HEADER,
+           "\t\tvring_wmb(vq);\n\t\tWRITE_ONCE(vq->avail->idx,",
+           "\t\tvring_wmb(vq);\n\t\tvq->kicked_idx = vq->avail_idx;\n"
+           "\t\tvirtqueue_notify(vq);\n\t\tWRITE_ONCE(vq->avail->idx,",
            "test_kick_data and split and 38"),
     Mutant("status-backwards", BUS,
            "vdev->regs->get_status(vdev) | status);", "status);", SPLIT),
@@ -82,12 +82,12 @@ MUTANTS = [
            "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n"
            "\theader->reserved = vring32(&vvq->vq, 0x4004);\n", SPLIT),
     Mutant("flush-with-sector", BLK,
-           "header->sector = vring64(&vvq->vq, 0);",
-           "header->sector = vring64(&vvq->vq, 8);", SPLIT),
+           "header.sector = vring64(&vvq->vq, 0);",
+           "header.sector = vring64(&vvq->vq, 8);", SPLIT),
     Mutant("unmap-in-discard", BLK,
            "len = virtblk_fill_ranges(rq, payload, 0);",
            "len = virtblk_fill_ranges(rq, payload, 1);", SPLIT),
-    Mutant("any-status-is-good", BLK, "\tswitch (status) {",
+    Mutant("any-status-is-good", "virtio_blk_done_lite.c", "\tswitch (status) {",
            "\tif (status == 77)\n\t\treturn BLK_STS_OK;\n"
            "\tswitch (status) {", "test_status and split"),
     Mutant("flags-with-event-idx", HEADER,
