@@ -150,6 +150,29 @@ void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id)
 	smp_store_release(&vq->slots_done, vq->slots_done + n);
 }
 
+/**
+ * virtqueue_packed_batch() - how many buffers the next used descriptor ends
+ * @vq: the queue, with IN_ORDER; the caller owns its interrupt
+ *
+ * PACK-INORD-I01: it stands where the first of them began, and names the last.
+ * A name is the slot. Return: 0 if there is none, or the device broke the
+ * protocol.
+ */
+u16 virtqueue_packed_batch(struct virtqueue *vq)
+{
+	u32 id_flags = vring_packed_look(vq);
+	u16 id = id_flags, slot = vq->used_pos.slot;
+
+	if (!vring_packed_is_used(vq, id_flags))
+		return 0;
+	vring_rmb(vq);
+	if (id >= vq->num) {
+		virtqueue_break(vq, "used id", id);
+		return 0;
+	}
+	return (id >= slot ? id : id + vq->num) - slot + 1;
+}
+
 /* Whether the device asked to be told of one of the slots just added. */
 static bool vring_packed_passed(const struct virtqueue *vq, u16 off_wrap,
 				u16 added)

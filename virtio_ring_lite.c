@@ -131,6 +131,7 @@ void vring_reset(struct virtqueue *vq)
 	memset(vq->token, 0, vq->num * sizeof(*vq->token));
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
+	vq->batch_left = 0;
 	vq->broken = false;
 	if (vq->packed)
 		vring_packed_reset(vq);
@@ -288,12 +289,61 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 		pr_err("virtio%u: queue %u: device wrote a bad %s: %u\n",
 		       vq->device, vq->index, what, value);
 	vq->broken = true;
+	vq->batch_left = 0;
 	/* No descriptor looks used, or all that the device spoke of are taken. */
 	if (vq->packed)
 		vq->used_pos.lap = VRING_DESC_F_INDIRECT;
 	else
 		vq->used_end = vq->used_idx;
 	return NULL;
+}
+
+/* virtqueue_packed_batch() of a split ring; SPLIT-INORD-I01 */
+static u16 virtqueue_split_batch(struct virtqueue *vq)
+{
+	u32 id;
+	u16 n;
+
+	if (vq->used_idx == vq->used_end && !vring_split_more_used(vq))
+		return 0;
+	id = vring32_cpu(vq, READ_ONCE(vq->used->ring[vq->used_idx & vq->mask].id));
+	n = ((id - vq->used_idx) & vq->mask) + 1;
+	if (id >= vq->num || n > (u16)(vq->used_end - vq->used_idx)) {
+		virtqueue_break(vq, "used id", id);
+		return 0;
+	}
+	return n;
+}
+
+/**
+ * virtqueue_get_in_order() - virtqueue_get_buf() with IN_ORDER
+ * @vq: the queue; the caller owns its interrupt
+ *
+ * Of a buffer that the device skipped in the used ring nothing is known but that
+ * it is done; what its data is worth stands in its status.
+ */
+void *virtqueue_get_in_order(struct virtqueue *vq)
+{
+	void *token;
+	u16 slot;
+
+	if (!vq->batch_left)
+		vq->batch_left = vq->packed ? virtqueue_packed_batch(vq) :
+					      virtqueue_split_batch(vq);
+	if (!vq->batch_left)
+		return NULL;
+
+	slot = vq->packed ? vq->used_pos.slot : vq->used_idx & vq->mask;
+	token = vq->token[slot];
+	if (!token)
+		return virtqueue_break(vq, "used id, which is not in flight", slot);
+	vq->token[slot] = NULL;
+	vq->batch_left--;
+	if (vq->packed)
+		vring_packed_step(vq, &vq->used_pos);
+	else
+		vq->used_idx++;
+	return token;
 }
 
 /**

@@ -23,6 +23,7 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 bool virtqueue_packed_kick_prepare(struct virtqueue *vq);
 
 void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id);
+u16 virtqueue_packed_batch(struct virtqueue *vq);
 
 static inline struct vring_packed_desc *vring_packed(const struct virtqueue *vq)
 {

@@ -57,7 +57,10 @@ struct vring_packed_pos {
  * @device: N of the virtioN that the queue belongs to
  * @packed: RING_PACKED was negotiated
  * @indirect: INDIRECT_DESC was negotiated
+ * @in_order: IN_ORDER was negotiated, with INDIRECT_DESC: the slot is the head,
+ *	      and nobody's tag
  * @event_idx: EVENT_IDX was negotiated
+ * @polled: has no interrupt: whoever waits for a buffer looks for it
  * @swap: ring fields are little-endian (VERSION_1), not the guest's own order
  * @strong: ORDER_PLATFORM was negotiated: the device is not a CPU
  * @notify_id: what a kick says: @index, or what NOTIF_CONFIG_DATA has instead
@@ -83,6 +86,7 @@ struct vring_packed_pos {
  * @used_pos: next slot to look at (packed)
  * @slots_done: slots ever given back (packed, no INDIRECT)
  * @used_end: used.idx as last read from the device and checked
+ * @batch_left: buffers that the last used entry still stands for (IN_ORDER)
  * @returned_prod: next entry of @returned to fill
  * @harvests: how often the owner found something; its own to count
  * @broken: the device broke the protocol; see virtqueue_get_buf()
@@ -108,7 +112,9 @@ struct virtqueue {
 	u16 device;
 	bool packed;
 	bool indirect;
+	bool in_order;
 	bool event_idx;
+	bool polled;
 	bool swap;
 	bool strong;
 	u16 notify_id;
@@ -130,6 +136,7 @@ struct virtqueue {
 	u16 used_end;
 	struct vring_packed_pos used_pos;
 	u16 slots_done;
+	u16 batch_left;
 	u16 returned_prod;
 	u32 harvests;
 	bool broken;
@@ -242,6 +249,7 @@ u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 void virtqueue_return_chain(struct virtqueue *vq, u16 head);
 void virtqueue_notify(const struct virtqueue *vq);
 
+void *virtqueue_get_in_order(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);
 void virtqueue_suppress(struct virtqueue *vq);
 void virtqueue_unsuppress(struct virtqueue *vq);
@@ -360,13 +368,23 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 }
 
 /**
+ * virtqueue_next_slot() - where the next buffer will be, its head with IN_ORDER
+ * @vq: the queue; the caller holds its submission lock
+ */
+static inline u16 virtqueue_next_slot(const struct virtqueue *vq)
+{
+	return vq->packed ? vq->avail_pos.slot : vq->avail_idx & vq->mask;
+}
+
+/**
  * virtqueue_add() - make a buffer available
  * @vq: the queue; the caller holds its submission lock
  * @table: @n descriptors filled by virtqueue_set_desc(); stays unchanged until
  *	   the buffer comes back
  * @table_addr: where the device finds @table; unused without INDIRECT_DESC
  * @n: length of @table; at most the size of the ring (SPLIT-INDIR-03)
- * @tag: of the caller, below the size of the ring, not in flight on this queue
+ * @tag: of the caller, below the size of the ring, not in flight on this queue;
+ *	 with IN_ORDER only the number of buffers in flight is bounded so
  * @token: what virtqueue_get_buf() shall return; not NULL
  *
  * A device that is awake takes it at once; one that sleeps has to be kicked,
@@ -377,6 +395,9 @@ static inline void virtqueue_add(struct virtqueue *vq,
 				 const struct vring_desc *table, u64 table_addr,
 				 unsigned int n, u16 tag, void *token)
 {
+	/* SPLIT-DESC-I01: slots in the order of the ring */
+	if (unlikely(vq->in_order))
+		tag = virtqueue_next_slot(vq);
 	__virtqueue_add(vq, vq->packed, table, table_addr, n, tag, token);
 }
 
@@ -472,7 +493,20 @@ static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
  */
 static inline void *virtqueue_get_buf(struct virtqueue *vq)
 {
+	if (unlikely(vq->in_order))
+		return virtqueue_get_in_order(vq);
 	return __virtqueue_get_buf(vq, vq->packed);
+}
+
+/**
+ * virtqueue_is_used() - may virtqueue_get_buf() have something to say
+ * @vq: the queue; the caller need not own its completion
+ */
+static inline bool virtqueue_is_used(const struct virtqueue *vq)
+{
+	if (vq->packed)
+		return vring_packed_is_used(vq, vring_packed_look(vq));
+	return vring16_cpu(vq, READ_ONCE(vq->used->idx)) != READ_ONCE(vq->used_idx);
 }
 
 /**

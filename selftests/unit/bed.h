@@ -137,6 +137,7 @@ extern const struct bed_test kick_tests[];
 extern const struct bed_test used_tests[];
 extern const struct bed_test callback_tests[];
 extern const struct bed_test packed_tests[];
+extern const struct bed_test in_order_tests[];
 extern const struct bed_test device_tests[];
 
 #endif /* _BED_H */

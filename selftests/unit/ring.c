@@ -6,7 +6,7 @@ int main(void)
 {
 	static const struct bed_test *const lists[] = {
 		layout_tests, submit_tests, kick_tests, used_tests,
-		callback_tests, packed_tests, device_tests,
+		callback_tests, packed_tests, in_order_tests, device_tests,
 	};
 	unsigned int n = 0, i;
 
