@@ -24,13 +24,9 @@ int virtblk_accept(struct virtio_device *vdev, u64 *features)
 {
 	u64 offered = vdev->regs->get_features(vdev);
 
-	/* BLK-INIT-08: writing anywhere in a host-managed disk fails. */
-	if (!vdev->legacy && (offered & VIRTIO_BIT(BLK_ZONED)) &&
-	    virtio_cread8(vdev, VIRTIO_BLK_CFG_ZONED_MODEL) == VIRTIO_BLK_Z_HM) {
-		virtio_err(vdev, "host-managed zoned disks are not supported\n");
-		return -ENODEV;
-	}
-	return 0;
+	if (vdev->legacy || !(offered & VIRTIO_BIT(BLK_ZONED)))
+		return 0;
+	return virtblk_accept_zones(vdev, features);
 }
 
 static int virtblk_read_block_size(struct virtio_device *vdev,
@@ -152,7 +148,37 @@ static void virtblk_read_discard(struct virtio_device *vdev,
 		lim->max_zeroes = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_ZEROES) ?:
 				  COMPAT_MAX_HW_SECTORS;
 		lim->max_zeroes = min(lim->max_zeroes, COMPAT_MAX_HW_SECTORS);
+		lim->zeroes_unmap = virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP);
 	}
+}
+
+/*
+ * One range at a time is enough. The block layer cuts and merges these by the
+ * limits of discards, so that both have to keep to the stricter ones.
+ */
+static void virtblk_read_secure_erase(struct virtio_device *vdev,
+				      struct virtblk_limits *lim)
+{
+	u32 max, align;
+
+	lim->secure_align = 1;
+	if (!virtio_has_feature(vdev, VIRTIO_F_BLK_SECURE_ERASE))
+		return;
+	max = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_SECURE);
+	align = virtio_cread32(vdev, VIRTIO_BLK_CFG_SECURE_ALIGN);
+	max = min(max, COMPAT_MAX_HW_SECTORS);
+	align = max(align, lim->logical >> SECTOR_SHIFT);
+	if (align > max) {
+		virtio_notice(vdev, "secure erase of at most %u sectors in units of %u: not used\n",
+			      max, align);
+		return;
+	}
+	lim->secure_align = align;
+	lim->max_secure = max - max % align;
+	if (!lim->max_discard)
+		return;
+	lim->max_discard = min(lim->max_discard, lim->max_secure);
+	lim->discard_align = max(lim->discard_align, align);
 }
 
 /* BLK-INIT-02, BLK-INIT-03; this is after FEATURES_OK (BLK-INIT-04). */
@@ -207,7 +233,8 @@ int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 	if (err)
 		return err;
 	virtblk_read_discard(vdev, lim);
-	return 0;
+	virtblk_read_secure_erase(vdev, lim);
+	return virtblk_read_zones(vdev, lim);
 }
 
 /*
@@ -236,6 +263,17 @@ void virtblk_set_capacity(struct virtblk *vblk)
 		virtio_info(vblk->vdev, "%s: new size %llu sectors, %s\n",
 			    disk->disk_name, capacity, text);
 	trace_virtblk_config_changed(vblk->vdev, capacity);
+	if (vblk->limits.zone_sectors && !READ_ONCE(vblk->removing))
+		queue_work(virtblk_wq, &vblk->zones_work);
+}
+
+/* Of all that a device may change, what it says the change is about. */
+static void virtblk_config_news(struct virtblk *vblk)
+{
+	virtblk_set_capacity(vblk);
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_WRITE_ZEROES))
+		WRITE_ONCE(vblk->limits.zeroes_unmap,
+			   virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
 }
 
 /**
@@ -248,7 +286,7 @@ void virtblk_config_work(struct work_struct *work)
 
 	/* GEN-CFGCHG-I01: the same interrupt says that the device is in need. */
 	if (virtblk_check_status(vblk) && READ_ONCE(vblk->state) == VIRTBLK_LIVE)
-		virtblk_set_capacity(vblk);
+		virtblk_config_news(vblk);
 }
 
 /**
@@ -361,6 +399,7 @@ static ssize_t name##_show(struct device *dev,				\
 static DEVICE_ATTR_RO(name)
 
 VIRTBLK_COUNT_ATTR(resets);
+VIRTBLK_COUNT_ATTR(queue_resets);
 VIRTBLK_COUNT_ATTR(protocol);
 VIRTBLK_COUNT_ATTR(lost_interrupts);
 VIRTBLK_COUNT_ATTR(lost_completions);
@@ -368,6 +407,7 @@ VIRTBLK_COUNT_ATTR(slow);
 
 static struct attribute *virtblk_trouble_attrs[] = {
 	&dev_attr_resets.attr,
+	&dev_attr_queue_resets.attr,
 	&dev_attr_protocol.attr,
 	&dev_attr_lost_interrupts.attr,
 	&dev_attr_lost_completions.attr,
@@ -391,11 +431,128 @@ static const struct attribute_group virtblk_attr_group = {
 	.is_visible = virtblk_attr_mode,
 };
 
-const struct attribute_group *virtblk_attr_groups[] = {
+/* Wear, /sys/block/vdX/lifetime/: section 5.2.6, GET_LIFETIME */
+static int virtblk_get_lifetime(struct device *dev, size_t field)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	struct virtio_blk_lifetime life;
+	struct virtblk_query query = {
+		.type = VIRTIO_BLK_T_GET_LIFETIME,
+		.len = sizeof(life),
+		.answer = &life,
+	};
+	int err = virtblk_ask(vblk, &query);
+
+	return err ?: le16_to_cpup((void *)&life + field);
+}
+
+static ssize_t pre_eol_info_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	static const char *const text[] = {
+		"unknown", "normal", "warning: 80% of the reserved blocks are used",
+		"urgent: 90% of the reserved blocks are used"
+	};
+	int got = virtblk_get_lifetime(dev, offsetof(struct virtio_blk_lifetime,
+						     pre_eol_info));
+
+	if (got < 0)
+		return got;
+	if (got >= ARRAY_SIZE(text))
+		return sysfs_emit(buf, "reserved value %d\n", got);
+	return sysfs_emit(buf, "%s\n", text[got]);
+}
+static DEVICE_ATTR_RO(pre_eol_info);
+
+static ssize_t virtblk_show_wear(struct device *dev, size_t field, char *buf)
+{
+	int got = virtblk_get_lifetime(dev, field);
+
+	if (got < 0)
+		return got;
+	if (!got)
+		return sysfs_emit(buf, "unknown\n");
+	if (got <= 10)
+		return sysfs_emit(buf, "%d%% to %d%% used\n", (got - 1) * 10, got * 10);
+	if (got == 11)
+		return sysfs_emit(buf, "past its estimated life\n");
+	return sysfs_emit(buf, "reserved value %d\n", got);
+}
+
+static ssize_t type_a_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_a),
+				 buf);
+}
+static DEVICE_ATTR_RO(type_a);
+
+static ssize_t type_b_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_b),
+				 buf);
+}
+static DEVICE_ATTR_RO(type_b);
+
+static struct attribute *virtblk_lifetime_attrs[] = {
+	&dev_attr_pre_eol_info.attr,
+	&dev_attr_type_a.attr,
+	&dev_attr_type_b.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_lifetime_group = {
+	.name = "lifetime",
+	.attrs = virtblk_lifetime_attrs,
+};
+
+static const struct attribute_group *virtblk_attr_groups[] = {
 	&virtblk_attr_group,
 	&virtblk_trouble_group,
 	NULL,
 };
+
+static const struct attribute_group *virtblk_lifetime_groups[] = {
+	&virtblk_attr_group,
+	&virtblk_trouble_group,
+	&virtblk_lifetime_group,
+	NULL,
+};
+
+/**
+ * virtblk_groups() - what of a disk is in sysfs besides the usual
+ * @vblk: the disk
+ */
+const struct attribute_group **virtblk_groups(struct virtblk *vblk)
+{
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_LIFETIME))
+		return virtblk_lifetime_groups;
+	return virtblk_attr_groups;
+}
+
+/*
+ * The serial number, for whoever has to recognise the disk by it on another
+ * machine. As text it is none of the other kinds.
+ */
+static int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
+				 enum blk_unique_id type)
+{
+	char serial[VIRTIO_BLK_ID_LEN];
+	int len, err;
+
+	if (type != BLK_UID_T10)
+		return -EINVAL;
+	err = virtblk_get_id(disk->private_data, serial);
+	if (err)
+		return err;
+	len = strnlen(serial, sizeof(serial));
+	/* Cut short it would not be unique. */
+	if (!len || len > 16)
+		return -EINVAL;
+	memcpy(id, serial, len);
+	return len;
+}
 
 static int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
 {
@@ -423,5 +580,9 @@ static int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
 const struct block_device_operations virtblk_fops = {
 	.owner = THIS_MODULE,
 	.getgeo = virtblk_getgeo,
+	.get_unique_id = virtblk_get_unique_id,
+#ifdef COMPAT_HAVE_ZONED
+	.report_zones = compat_report_zones,
+#endif
 	.free_disk = virtblk_free_disk,
 };

@@ -38,19 +38,39 @@ module_param_cb(queue_depth, &virtblk_uint_ops, &queue_depth, 0444);
 MODULE_PARM_DESC(queue_depth,
 		 "Most requests in flight per queue (default: 0, as many as its ring holds)");
 
+static unsigned int poll_queues;
+module_param_cb(poll_queues, &virtblk_uint_ops, &poll_queues, 0444);
+MODULE_PARM_DESC(poll_queues,
+		 "Of a disk's queues, how many have no interrupt and are polled (default: 0)");
+
 static int virtblk_major;
 static DEFINE_IDA(virtblk_index_ida);
 static DEFINE_MUTEX(virtblk_name_mutex);
 struct workqueue_struct *virtblk_wq;
 
-/* At most a queue per CPU: more would only cost memory. */
-static unsigned int virtblk_choose_queues(struct virtblk *vblk)
+/*
+ * At most a queue per CPU, of either kind: more would only cost memory. One has
+ * to be left for all that is not polled.
+ */
+static void virtblk_choose_queues(struct virtblk *vblk)
 {
-	unsigned int n = min(vblk->limits.num_queues, num_possible_cpus());
+	unsigned int n = vblk->limits.num_queues;
 
+	vblk->npolled = min3(poll_queues, n - 1, num_possible_cpus());
+	n = min(n - vblk->npolled, num_possible_cpus());
 	if (num_queues)
 		n = min(n, num_queues);
-	return n;
+	vblk->nvqs = n + vblk->npolled;
+}
+
+static irqreturn_t (*virtblk_callback(struct virtblk *vblk, unsigned int i))
+		   (struct virtqueue *vq)
+{
+	if (i >= vblk->nvqs - vblk->npolled)
+		return virtblk_done_polled;
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_IN_ORDER))
+		return virtblk_done_in_order;
+	return virtblk_done;
 }
 
 /*
@@ -122,7 +142,7 @@ static int virtblk_find_queues(struct virtblk *vblk)
 	unsigned int i;
 	int err = -ENOMEM;
 
-	vblk->nvqs = virtblk_choose_queues(vblk);
+	virtblk_choose_queues(vblk);
 	vblk->vqs = kvcalloc(vblk->nvqs, sizeof(*vblk->vqs), GFP_KERNEL);
 	vqs = kcalloc(vblk->nvqs, sizeof(*vqs), GFP_KERNEL);
 	if (vblk->vqs && vqs) {
@@ -131,7 +151,9 @@ static int virtblk_find_queues(struct virtblk *vblk)
 
 			spin_lock_init(&vvq->lock);
 			vvq->vblk = vblk;
-			vvq->vq.callback = virtblk_done;
+			spin_lock_init(&vvq->poll_lock);
+			vvq->vq.callback = virtblk_callback(vblk, i);
+			vvq->vq.polled = i >= vblk->nvqs - vblk->npolled;
 			vqs[i] = &vvq->vq;
 		}
 		err = vdev->transport->find_vqs(vdev, vblk->nvqs, vqs);
@@ -195,6 +217,7 @@ static int virtblk_init_tags(struct virtblk *vblk)
 
 	set->ops = &virtblk_mq_ops;
 	set->nr_hw_queues = vblk->nvqs;
+	set->nr_maps = vblk->npolled ? HCTX_MAX_TYPES : 1;
 	set->numa_node = NUMA_NO_NODE;
 	set->flags = COMPAT_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->cmd_size = sizeof(struct virtblk_req);
@@ -267,7 +290,10 @@ static int virtblk_add_disk(struct virtblk *vblk)
 	err = virtblk_choose_name(vblk);
 	if (!err) {
 		virtblk_set_capacity(vblk);
-		err = device_add_disk(&vblk->vdev->dev, disk, virtblk_attr_groups);
+		err = virtblk_check_zones(vblk);
+		if (!err)
+			err = device_add_disk(&vblk->vdev->dev, disk,
+					      virtblk_groups(vblk));
 		if (err)
 			ida_free(&virtblk_index_ida, vblk->index);
 	}
@@ -286,6 +312,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	vblk->vdev = vdev;
 	mutex_init(&vblk->vdev_mutex);
 	INIT_WORK(&vblk->config_work, virtblk_config_work);
+	INIT_WORK(&vblk->zones_work, virtblk_zones_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
 	dev_set_drvdata(&vdev->dev, vblk);
 
@@ -355,6 +382,7 @@ static void virtblk_remove(struct virtio_device *vdev)
 	/* A device that is gone finishes nothing: do not wait for it. */
 	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_kill(vblk);
+	cancel_work_sync(&vblk->zones_work);
 	del_gendisk(vblk->disk);
 	cancel_work_sync(&vblk->recover_work);
 	virtio_config_disable(vdev);
@@ -373,44 +401,8 @@ static void virtblk_remove(struct virtio_device *vdev)
 /* The machine goes down or boots another kernel: stop the device's DMA. */
 static void virtblk_shutdown(struct virtio_device *vdev)
 {
-	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
-
-	virtio_config_disable(vdev);
-	blk_mq_quiesce_queue(vblk->disk->queue);
-	virtio_reset_device(vdev);
-}
-
-static int virtblk_freeze(struct virtio_device *vdev)
-{
-	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
-	struct request_queue *q = vblk->disk->queue;
-	unsigned int memflags;
-	int err;
-
-	/* Let what is in flight finish, then let nothing start. */
-	memflags = compat_freeze_queue(q);
-	blk_mq_quiesce_queue(q);
-	compat_unfreeze_queue(q, memflags);
-	flush_work(&vblk->recover_work);
-	virtio_config_disable(vdev);
-	cancel_work_sync(&vblk->config_work);
-
-	err = virtio_reset_device(vdev);
-	vdev->transport->sync_irqs(vdev);
-	return err;
-}
-
-static int virtblk_restore(struct virtio_device *vdev)
-{
-	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
-	int err = virtblk_revive(vblk);
-
-	blk_mq_unquiesce_queue(vblk->disk->queue);
-	if (err)
-		virtblk_kill(vblk);
-	else
-		virtblk_config_changed(vdev);
-	return err;
+	/* For ever: nobody may take the device up again. */
+	virtblk_pause(vdev);
 }
 
 static struct virtio_driver virtblk_driver = {

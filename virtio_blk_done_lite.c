@@ -11,8 +11,11 @@
 #include "virtio_blk_lite.h"
 #include "trace/virtio_lite_trace.h"
 
-/* Something came back that virtblk_wait_for_room() may be waiting for. */
-static void virtblk_wake(struct virtblk_vq *vvq)
+/**
+ * virtblk_wake() - something came back that a request may be waiting for
+ * @vvq: the queue
+ */
+void virtblk_wake(struct virtblk_vq *vvq)
 {
 	/* Pairs with virtblk_wait_for_room(). */
 	smp_mb();
@@ -48,6 +51,10 @@ static blk_status_t virtblk_result(u8 status)
 		return BLK_STS_OK;
 	case VIRTIO_BLK_S_UNSUPP:
 		return BLK_STS_NOTSUPP;
+	case VIRTIO_BLK_S_ZONE_OPEN_RESOURCE:
+		return BLK_STS_ZONE_OPEN_RESOURCE;
+	case VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE:
+		return BLK_STS_ZONE_ACTIVE_RESOURCE;
 	default:
 		return BLK_STS_IOERR;
 	}
@@ -64,7 +71,8 @@ void virtblk_request_done(struct request *rq)
 	switch (vbr->fate) {
 	case VIRTBLK_REPLAY:
 		vbr->fate = VIRTBLK_FINISH;
-		blk_mq_requeue_request(rq, false);
+		/* While all is quiesced this only makes it known. */
+		blk_mq_requeue_request(rq, true);
 		break;
 	case VIRTBLK_FAIL:
 		vbr->fate = VIRTBLK_FINISH;
@@ -79,12 +87,7 @@ void virtblk_request_done(struct request *rq)
 static noinline void virtblk_complete_holder(struct virtblk_vq *vvq,
 					     struct request *rq)
 {
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	if (req_op(rq) == REQ_OP_DRV_IN)
-		memcpy(vbr->answer,
-		       &vvq->slots[rq->tag].table[VIRTBLK_PAYLOAD_DESC],
-		       VIRTIO_BLK_ID_LEN);
+	virtblk_end_command(vvq, rq);
 	__virtblk_release(vvq, rq);
 }
 
@@ -104,8 +107,10 @@ static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
 		return false;
 
 	vbr->status = status;
-	if (unlikely(vbr->holds))
+	if (unlikely(vbr->holds)) {
 		virtblk_complete_holder(vvq, rq);
+		status = vbr->status;
+	}
 
 	if (unlikely(blk_should_fake_timeout(rq->q)))
 		return true;
@@ -138,9 +143,31 @@ static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
 }
 
 /**
+ * virtblk_harvest() - take all that came back, of a ring of any kind
+ * @vvq: the queue; the caller owns its completion
+ * @iob: requests that can end in a batch are added to it; may be NULL
+ *
+ * Context: any. Return: whether there was anything.
+ */
+bool virtblk_harvest(struct virtblk_vq *vvq, struct io_comp_batch *iob)
+{
+	struct virtqueue *vq = &vvq->vq;
+	bool found = false;
+	struct request *rq;
+
+	while ((rq = virtqueue_get_buf(vq))) {
+		found = true;
+		if (unlikely(!virtblk_complete(vvq, rq, iob)))
+			virtqueue_break(vq, "used id, of a request without status",
+					rq->tag);
+	}
+	return found;
+}
+
+/**
  * virtblk_done() - take everything that the device has done with
  * @vq: a queue whose interrupt the caller owns, or whose queue is quiesced and
- *	whose interrupts are synchronised
+ *	whose interrupts are synchronised; without IN_ORDER
  *
  * Context: hard interrupt, no lock. Return: IRQ_NONE if there was nothing.
  */
@@ -156,12 +183,6 @@ irqreturn_t virtblk_done(struct virtqueue *vq)
 		ret = __virtblk_done(vvq, false, &iob);
 	if (iob.complete)
 		blk_mq_end_request_batch(&iob);
-	if (ret == IRQ_HANDLED)
-		vq->harvests++;
-	if (unlikely(!vq->indirect))
-		virtblk_wake(vvq);
-	if (unlikely(vq->broken))
-		virtblk_recover(vvq->vblk, "the device broke the protocol",
-				&vvq->vblk->counts.protocol);
+	virtblk_harvested(vvq, ret == IRQ_HANDLED);
 	return ret;
 }

@@ -74,7 +74,7 @@ virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
 static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
 					    struct request *rq,
 					    struct virtblk_place at,
-					    unsigned int n)
+					    unsigned int n, u16 head)
 {
 	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
 	__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++,
@@ -82,7 +82,7 @@ static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
 			     sizeof_field(struct virtblk_slot, status),
 			     VRING_DESC_F_WRITE);
 	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, rq->tag, rq);
+	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, head, rq);
 }
 
 static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
@@ -173,8 +173,8 @@ static void virtblk_fill_rw_header(const struct virtblk_vq *vvq,
 
 static u16 virtblk_data_flags(const struct request *rq)
 {
-	return req_op(rq) == REQ_OP_WRITE ? VRING_DESC_F_NEXT :
-					    VRING_DESC_F_NEXT | VRING_DESC_F_WRITE;
+	return req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
+					   VRING_DESC_F_NEXT;
 }
 
 /*
@@ -204,10 +204,10 @@ static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
 				     virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
 				     rq->bio->bi_iter.bi_bvec_done,
 				     blk_rq_bytes(rq), flags);
-		virtblk_add_buf(vvq, packed, rq, at, 2);
+		virtblk_add_buf(vvq, packed, rq, at, 2, rq->tag);
 	} else {
 		n = virtblk_add_segments(vvq, rq, at.desc, flags);
-		virtblk_add_buf(vvq, packed, rq, at, n);
+		virtblk_add_buf(vvq, packed, rq, at, n, rq->tag);
 	}
 }
 
@@ -226,6 +226,15 @@ static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
  * fail, and given back by virtblk_release().
  */
 
+/* With IN_ORDER the ring says what it is, without it is the tag. */
+static __always_inline u16 virtblk_head(const struct virtblk_vq *vvq,
+					const struct request *rq)
+{
+	if (unlikely(vvq->vq.in_order))
+		return virtqueue_next_slot(&vvq->vq);
+	return rq->tag;
+}
+
 /* How long the table of a request can get, with the data of a discard. */
 static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 				    struct request *rq)
@@ -233,6 +242,7 @@ static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
+	case REQ_OP_ZONE_APPEND:
 		return rq->nr_phys_segments * vvq->vblk->limits.desc_per_segment +
 		       VIRTBLK_EXTRA_DESC;
 	case REQ_OP_DISCARD:
@@ -259,6 +269,10 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 	case REQ_OP_DRV_IN:
 		vbr->holds = true;
 		return BLK_STS_OK;
+	case REQ_OP_ZONE_APPEND:
+		/* Where it went has to be read when it comes back. */
+		vbr->holds = true;
+		fallthrough;
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
 		map = vvq->mapped;
@@ -266,7 +280,7 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 	case REQ_OP_DISCARD:
 		break;
 	default:
-		return BLK_STS_NOTSUPP;
+		return virtblk_check_command(vvq, rq);
 	}
 
 	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
@@ -312,6 +326,16 @@ static unsigned int virtblk_fill_ranges(struct request *rq,
 	return i * sizeof(*range);
 }
 
+/* The device may give the space back, if it says that it can (section 5.2.6). */
+static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
+				const struct request *rq)
+{
+	if ((rq->cmd_flags & REQ_NOUNMAP) ||
+	    !READ_ONCE(vvq->vblk->limits.zeroes_unmap))
+		return 0;
+	return VIRTIO_BLK_RANGE_UNMAP;
+}
+
 /*
  * Requests without data of the block layer; their sector is 0 (BLK-REQ-I02).
  * Data that the driver has for them lies behind their descriptors.
@@ -322,7 +346,6 @@ static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
 	void *payload = &at.desc[VIRTBLK_PAYLOAD_DESC];
-	u16 flags = VRING_DESC_F_NEXT;
 	unsigned int len = 0, n = 1;
 	u32 type;
 
@@ -334,14 +357,7 @@ static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
 	case REQ_OP_WRITE_ZEROES:
 		type = VIRTIO_BLK_T_WRITE_ZEROES;
 		len = virtblk_fill_ranges(rq, payload,
-					  rq->cmd_flags & REQ_NOUNMAP ? 0 :
-					  VIRTIO_BLK_RANGE_UNMAP);
-		break;
-	case REQ_OP_DRV_IN:
-		type = VIRTIO_BLK_T_GET_ID;
-		len = VIRTIO_BLK_ID_LEN;
-		memset(payload, 0, len);
-		flags |= VRING_DESC_F_WRITE;
+					  virtblk_zeroes_flags(vvq, rq));
 		break;
 	default:
 		type = VIRTIO_BLK_T_FLUSH;
@@ -351,8 +367,8 @@ static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
 	if (len)
 		__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++, at.desc_dma +
 				     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
-				     len, flags);
-	virtblk_add_buf(vvq, packed, rq, at, n);
+				     len, VRING_DESC_F_NEXT);
+	virtblk_add_buf(vvq, packed, rq, at, n, virtblk_head(vvq, rq));
 }
 
 static noinline void virtblk_add_command(struct virtblk_vq *vvq,
@@ -376,7 +392,7 @@ static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
 		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
 	else
 		n = __virtblk_add_segments(vvq, packed, rq, at.desc, flags);
-	virtblk_add_buf(vvq, packed, rq, at, n);
+	virtblk_add_buf(vvq, packed, rq, at, n, virtblk_head(vvq, rq));
 }
 
 static noinline void virtblk_add_long(struct virtblk_vq *vvq,
@@ -388,15 +404,45 @@ static noinline void virtblk_add_long(struct virtblk_vq *vvq,
 		__virtblk_add_long(vvq, false, rq);
 }
 
+/* A write whose place the device chooses, and tells behind the data. */
+static noinline void virtblk_add_append(struct virtblk_vq *vvq,
+					struct request *rq)
+{
+	struct virtblk_place at = virtblk_place_of(vvq, rq);
+	u16 flags = virtblk_data_flags(rq);
+	int n;
+
+	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_ZONE_APPEND);
+	at.slot->header.sector = vring64(&vvq->vq, blk_rq_pos(rq));
+	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
+		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
+	else
+		n = virtblk_add_segments(vvq, rq, at.desc, flags);
+	n = virtblk_add_append_tail(vvq, rq, at.desc, n);
+	trace_virtblk_queue_rq(&vvq->vq, rq, n);
+	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
+}
+
 /* The caller holds the submission lock, and has what virtblk_take() took. */
 static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 {
-	enum req_op op = req_op(rq);
-
-	if (op == REQ_OP_READ || op == REQ_OP_WRITE)
+	switch (req_op(rq)) {
+	case REQ_OP_READ:
+	case REQ_OP_WRITE:
 		virtblk_add_long(vvq, rq);
-	else
+		break;
+	case REQ_OP_FLUSH:
+	case REQ_OP_DISCARD:
+	case REQ_OP_WRITE_ZEROES:
 		virtblk_add_command(vvq, rq);
+		break;
+	case REQ_OP_ZONE_APPEND:
+		virtblk_add_append(vvq, rq);
+		break;
+	default:
+		virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
+				virtblk_add_rare(vvq, rq), virtblk_head(vvq, rq));
+	}
 }
 
 /*
@@ -430,8 +476,8 @@ static blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 	blk_status_t sts;
 	bool kick = false, plain;
 
-	if (unlikely(vvq->dead))
-		return BLK_STS_IOERR;
+	if (unlikely(vvq->shut))
+		return vvq->shut == VIRTBLK_SHUT ? BLK_STS_RESOURCE : BLK_STS_IOERR;
 	plain = virtblk_is_plain(vvq, rq);
 	if (unlikely(!plain)) {
 		sts = virtblk_take(vvq, rq);
@@ -523,7 +569,7 @@ static void virtio_queue_rqs(compat_rq_list *rqlist)
 	while (rq) {
 		hctx = rq->mq_hctx;
 		vvq = hctx->driver_data;
-		take = vvq->vq.indirect && !vvq->dead;
+		take = vvq->vq.indirect && !vvq->shut;
 		added = false;
 		spin_lock(&vvq->lock);
 		do {
@@ -554,15 +600,24 @@ static int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
 	return 0;
 }
 
-/* A CPU uses the queue whose interrupt comes to it. */
+/* A CPU uses the queue whose interrupt comes to it, and any to poll. */
 static void virtblk_map_queues(struct blk_mq_tag_set *set)
 {
 	struct blk_mq_queue_map *map = &set->map[HCTX_TYPE_DEFAULT];
+	struct blk_mq_queue_map *poll = &set->map[HCTX_TYPE_POLL];
 	struct virtblk *vblk = set->driver_data;
 	struct virtio_device *vdev = vblk->vdev;
 	const struct cpumask *mask;
 	unsigned int i, cpu;
 
+	map->nr_queues = vblk->nvqs - vblk->npolled;
+	if (vblk->npolled) {
+		/* Reads go where writes do. */
+		set->map[HCTX_TYPE_READ].nr_queues = 0;
+		poll->nr_queues = vblk->npolled;
+		poll->queue_offset = map->nr_queues;
+		blk_mq_map_queues(poll);
+	}
 	blk_mq_map_queues(map);
 	for (i = 0; i < map->nr_queues; i++) {
 		mask = vdev->transport->queue_affinity(vdev, i);
@@ -579,29 +634,7 @@ const struct blk_mq_ops virtblk_mq_ops = {
 	.commit_rqs = virtio_commit_rqs,
 	.complete = virtblk_request_done,
 	.timeout = virtblk_timeout,
+	.poll = virtblk_poll,
 	.init_hctx = virtblk_init_hctx,
 	.map_queues = virtblk_map_queues,
 };
-
-/**
- * virtblk_get_id() - ask the device for its serial number
- * @vblk: a live disk
- * @id: VIRTIO_BLK_ID_LEN bytes; may come back without a NUL
- *
- * Context: may sleep. Return: 0 or an error.
- */
-int virtblk_get_id(struct virtblk *vblk, char *id)
-{
-	struct virtblk_req *vbr;
-	struct request *rq;
-	int err;
-
-	rq = blk_mq_alloc_request(vblk->disk->queue, REQ_OP_DRV_IN, 0);
-	if (IS_ERR(rq))
-		return PTR_ERR(rq);
-	vbr = blk_mq_rq_to_pdu(rq);
-	vbr->answer = id;
-	err = blk_status_to_errno(blk_execute_rq(rq, false));
-	blk_mq_free_request(rq);
-	return err;
-}

@@ -77,7 +77,8 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 	unsigned int n, depth = vblk->tag_set.queue_depth;
 
 	vvq->max_desc_len = lim->max_desc_len;
-	vvq->slot_segments = map ? 0 : VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
+	vvq->slot_segments = map || vvq->vq.in_order ? 0 :
+			     VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
 	if (virtblk_alloc_slots(vblk, vvq, node))
 		return -ENOMEM;
 	n = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;

@@ -9,7 +9,11 @@
  *	revive	the same features, the same queues, emptied
  *	return	what is left goes back to the block layer, to be sent again,
  *		or fails if the device did not come back
+ *
+ * Where one queue alone is in trouble, and the device can reset it (RING_RESET),
+ * the others go on meanwhile; virtblk_repair_queue().
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 #include "compat/blk.h"
 #include "virtio_blk_lite.h"
@@ -18,11 +22,18 @@
 #define RECOVER_CALM		(10 * HZ)
 /* Unless the reset helped: the queues brought something this often since. */
 #define RECOVER_HELPED		16
+/* What a queue has in flight is given so long before the device is reset. */
+#define REPAIR_WAIT		HZ
 
 static unsigned int reset_attempts = 5;
 module_param(reset_attempts, uint, 0644);
 MODULE_PARM_DESC(reset_attempts,
 		 "Resets in a row before a disk is given up for dead (default: 5)");
+
+static bool trust_queue_reset;
+module_param(trust_queue_reset, bool, 0644);
+MODULE_PARM_DESC(trust_queue_reset,
+		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
 
 /* The queues are quiesced. Afterwards the device owns nothing. */
 static int virtblk_stop_device(struct virtblk *vblk)
@@ -36,7 +47,7 @@ static int virtblk_stop_device(struct virtblk *vblk)
 	err = virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
 	for (i = 0; i < vblk->nvqs; i++)
-		virtblk_done(&vblk->vqs[i].vq);
+		vblk->vqs[i].vq.callback(&vblk->vqs[i].vq);
 	return err;
 }
 
@@ -64,16 +75,25 @@ int virtblk_revive(struct virtblk *vblk)
 	return 0;
 }
 
+/* @vvq: of this queue; NULL: of all */
+struct virtblk_return {
+	const struct virtblk_vq *vvq;
+	enum virtblk_fate fate;
+};
+
 static bool virtblk_return_one(struct request *rq, void *data)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk_vq *vvq = rq->mq_hctx->driver_data;
+	const struct virtblk_return *ret = data;
 
 	/* Others are on their way to their end already. */
-	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT ||
+	    (ret->vvq && ret->vvq != vvq))
 		return true;
-	vbr->fate = *(enum virtblk_fate *)data;
-	if (virtblk_gave_up(rq))
+	vbr->fate = ret->fate;
+	/* An append that was done and is done again would be there twice. */
+	if (virtblk_gave_up(rq) || req_op(rq) == REQ_OP_ZONE_APPEND)
 		vbr->fate = VIRTBLK_FAIL;
 	virtblk_release(vvq, rq);
 	blk_mq_complete_request(rq);
@@ -83,7 +103,9 @@ static bool virtblk_return_one(struct request *rq, void *data)
 /* The queues are quiesced and the device owns nothing. */
 static void virtblk_return_all(struct virtblk *vblk, enum virtblk_fate fate)
 {
-	blk_mq_tagset_busy_iter(&vblk->tag_set, virtblk_return_one, &fate);
+	struct virtblk_return ret = { .fate = fate };
+
+	blk_mq_tagset_busy_iter(&vblk->tag_set, virtblk_return_one, &ret);
 	blk_mq_tagset_wait_completed_request(&vblk->tag_set);
 }
 
@@ -93,15 +115,18 @@ static void virtblk_set_dead(struct virtblk *vblk)
 
 	WRITE_ONCE(vblk->state, VIRTBLK_DEAD);
 	for (i = 0; i < vblk->nvqs; i++)
-		WRITE_ONCE(vblk->vqs[i].dead, true);
+		WRITE_ONCE(vblk->vqs[i].shut, VIRTBLK_SHUT_FOREVER);
 }
 
 static void virtblk_run_again(struct virtblk *vblk)
 {
 	unsigned int i;
 
-	for (i = 0; i < vblk->nvqs; i++)
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (vblk->vqs[i].shut == VIRTBLK_SHUT)
+			WRITE_ONCE(vblk->vqs[i].shut, VIRTBLK_OPEN);
 		WRITE_ONCE(vblk->vqs[i].waiting, false);
+	}
 	blk_mq_start_stopped_hw_queues(vblk->disk->queue, true);
 	blk_mq_unquiesce_queue(vblk->disk->queue);
 	blk_mq_kick_requeue_list(vblk->disk->queue);
@@ -150,8 +175,20 @@ static int virtblk_stop(struct virtblk *vblk)
 	return virtblk_stop_device(vblk);
 }
 
-/* Second half: @err tells whether there is a device to go on with. */
-static void virtblk_go_on(struct virtblk *vblk, int err)
+static void virtblk_all_well(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	WRITE_ONCE(vblk->whole, false);
+	for (i = 0; i < vblk->nvqs; i++)
+		WRITE_ONCE(vblk->vqs[i].trouble, false);
+}
+
+/*
+ * Second half: @err tells whether there is a device to go on with. Returns
+ * whether it went on.
+ */
+static int virtblk_start(struct virtblk *vblk, int err)
 {
 	struct virtio_device *vdev = vblk->vdev;
 
@@ -163,7 +200,7 @@ static void virtblk_go_on(struct virtblk *vblk, int err)
 		virtblk_set_dead(vblk);
 	virtblk_return_all(vblk, err ? VIRTBLK_FAIL : VIRTBLK_REPLAY);
 	if (!err) {
-		vblk->counts.resets++;
+		virtblk_all_well(vblk);
 		WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
 		/* It may have grown meanwhile. */
 		virtblk_config_changed(vdev);
@@ -174,10 +211,137 @@ static void virtblk_go_on(struct virtblk *vblk, int err)
 		virtio_err(vdev, "%s: the disk is dead: %d\n",
 			   vblk->disk->disk_name, err);
 		blk_mark_disk_dead(vblk->disk);
-	} else {
-		virtio_info(vdev, "%s: back after a reset\n",
-			    vblk->disk->disk_name);
 	}
+	return err;
+}
+
+static void virtblk_go_on(struct virtblk *vblk, int err)
+{
+	if (virtblk_start(vblk, err))
+		return;
+	vblk->counts.resets++;
+	virtio_info(vblk->vdev, "%s: back after a reset\n",
+		    vblk->disk->disk_name);
+}
+
+/*
+ * One queue alone
+ */
+
+struct virtblk_silent {
+	const struct virtblk_vq *vvq;
+	unsigned int n;
+};
+
+static bool virtblk_is_silent(struct request *rq, void *data)
+{
+	struct virtblk_silent *silent = data;
+	const struct virtblk_vq *vvq = silent->vvq;
+
+	if (rq->mq_hctx == vvq->hctx && blk_mq_rq_state(rq) == MQ_RQ_IN_FLIGHT &&
+	    READ_ONCE(vvq->slots[rq->tag].status) == VIRTIO_BLK_S_UNWRITTEN)
+		silent->n++;
+	return true;
+}
+
+/*
+ * Wait until the device has written the status of all that it has of a queue,
+ * which is the last that it writes. A reset of the queue should make it let go
+ * of the rest, but QEMU's disks go on with what they have begun, and would write
+ * to memory that is somebody else's by then. To reset the device stops them.
+ */
+static bool virtblk_wait_answers(struct virtblk_vq *vvq)
+{
+	unsigned long end = jiffies + REPAIR_WAIT;
+	struct virtblk_silent silent = { .vvq = vvq };
+
+	for (;;) {
+		silent.n = 0;
+		blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_is_silent,
+					&silent);
+		if (!silent.n)
+			return true;
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(1000, 2000);
+	}
+}
+
+/* Nothing starts on this queue any more; nor on others, for a moment. */
+static void virtblk_shut_queue(struct virtblk_vq *vvq)
+{
+	struct request_queue *q = vvq->vblk->disk->queue;
+
+	blk_mq_quiesce_queue(q);
+	WRITE_ONCE(vvq->shut, VIRTBLK_SHUT);
+	blk_mq_stop_hw_queue(vvq->hctx);
+	blk_mq_unquiesce_queue(q);
+}
+
+/* Returns false if that did not help. The queue then is left as it is. */
+static bool virtblk_repair_queue(struct virtblk_vq *vvq)
+{
+	const struct virtblk_return ret = { .vvq = vvq, .fate = VIRTBLK_REPLAY };
+	struct virtio_device *vdev = vvq->vblk->vdev;
+	unsigned int queue = vvq->vq.index;
+	int err;
+
+	virtblk_shut_queue(vvq);
+	if (!virtblk_wait_answers(vvq) && !READ_ONCE(trust_queue_reset))
+		return false;
+
+	vdev->transport->mask_irq(vdev, queue, true);
+	err = vdev->transport->stop_vq(vdev, queue);
+	if (!err) {
+		vvq->vq.callback(&vvq->vq);
+		err = vdev->transport->start_vq(vdev, queue);
+	}
+	vdev->transport->mask_irq(vdev, queue, false);
+	if (err) {
+		virtio_warn(vdev, "%s: queue %u cannot be reset alone: %d\n",
+			    vvq->vblk->disk->disk_name, queue, err);
+		return false;
+	}
+
+	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_return_one, (void *)&ret);
+	WRITE_ONCE(vvq->trouble, false);
+	WRITE_ONCE(vvq->shut, VIRTBLK_OPEN);
+	WRITE_ONCE(vvq->waiting, false);
+	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
+	vvq->vblk->counts.resets++;
+	vvq->vblk->counts.queue_resets++;
+	virtio_info(vdev, "%s: queue %u is back after a reset\n",
+		    vvq->vblk->disk->disk_name, queue);
+	return true;
+}
+
+/* Returns false if the whole device has to be reset. */
+static bool virtblk_repair_queues(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	if (READ_ONCE(vblk->whole) ||
+	    !virtio_has_feature(vblk->vdev, VIRTIO_F_RING_RESET))
+		return false;
+	/* One at a time uses the registers. */
+	virtio_config_disable(vblk->vdev);
+	cancel_work_sync(&vblk->config_work);
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (READ_ONCE(vblk->vqs[i].trouble) &&
+		    !virtblk_repair_queue(&vblk->vqs[i]))
+			return false;
+	}
+
+	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
+	/* What happened meanwhile found nobody in charge. */
+	virtio_config_enable(vblk->vdev);
+	virtblk_config_changed(vblk->vdev);
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (READ_ONCE(vblk->vqs[i].vq.broken))
+			virtblk_recover_queue(&vblk->vqs[i], "the device broke the protocol",
+					      &vblk->counts.protocol);
+	}
+	return true;
 }
 
 /**
@@ -187,10 +351,13 @@ static void virtblk_go_on(struct virtblk *vblk, int err)
 void virtblk_recover_work(struct work_struct *work)
 {
 	struct virtblk *vblk = container_of(work, struct virtblk, recover_work);
+	bool may = virtblk_may_recover(vblk);
 	int err;
 
+	if (may && virtblk_repair_queues(vblk))
+		return;
 	err = virtblk_stop(vblk);
-	if (!err && !virtblk_may_recover(vblk))
+	if (!err && !may)
 		err = -EIO;
 	virtblk_go_on(vblk, err);
 }
@@ -213,11 +380,46 @@ void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 {
 	if (!virtblk_claim_recovery(vblk))
 		return;
+	WRITE_ONCE(vblk->whole, true);
 	if (count)
 		(*count)++;
 	virtio_err(vblk->vdev, "%s: %s: resetting the device\n",
 		   vblk->disk->disk_name, why);
 	queue_work(virtblk_wq, &vblk->recover_work);
+}
+
+/**
+ * virtblk_recover_queue() - the device broke the rules for one queue
+ * @vvq: the queue
+ * @why: for people
+ * @count: one of vblk->counts that goes with it, or NULL
+ *
+ * Context: any.
+ */
+void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
+			   unsigned int *count)
+{
+	struct virtblk *vblk = vvq->vblk;
+
+	WRITE_ONCE(vvq->trouble, true);
+	if (!virtblk_claim_recovery(vblk))
+		return;
+	if (count)
+		(*count)++;
+	virtio_err(vblk->vdev, "%s: queue %u: %s: resetting it\n",
+		   vblk->disk->disk_name, vvq->vq.index, why);
+	queue_work(virtblk_wq, &vblk->recover_work);
+}
+
+/* Be the one in charge; returns false if the disk is dead. May sleep. */
+static bool virtblk_claim(struct virtblk *vblk)
+{
+	while (!virtblk_claim_recovery(vblk)) {
+		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD)
+			return false;
+		flush_work(&vblk->recover_work);
+	}
+	return true;
 }
 
 /**
@@ -230,11 +432,8 @@ void virtblk_pause(struct virtio_device *vdev)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
-	while (!virtblk_claim_recovery(vblk)) {
-		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD)
-			return;
-		flush_work(&vblk->recover_work);
-	}
+	if (!virtblk_claim(vblk))
+		return;
 	virtblk_stop(vblk);
 	vblk->paused = true;
 }
@@ -252,4 +451,81 @@ void virtblk_resume(struct virtio_device *vdev, int err)
 		return;
 	vblk->paused = false;
 	virtblk_go_on(vblk, err);
+}
+
+/*
+ * Sleep of the system
+ */
+
+/* Requests that take longer are taken back, and sent again after waking up. */
+#define SLEEP_WAIT		(10 * HZ)
+
+static bool virtblk_drain(struct virtblk *vblk)
+{
+	struct request_queue *q = vblk->disk->queue;
+	unsigned int memflags = compat_start_freeze(q);
+	bool drained;
+
+	drained = blk_mq_freeze_queue_wait_timeout(q, SLEEP_WAIT) > 0;
+	if (!drained)
+		virtio_warn(vblk->vdev, "%s: requests are in flight for %u seconds: taking them back\n",
+			    vblk->disk->disk_name, SLEEP_WAIT / HZ);
+	blk_mq_quiesce_queue(q);
+	compat_unfreeze_queue(q, memflags);
+	return drained;
+}
+
+/**
+ * virtblk_freeze() - let go of the device; see struct virtio_driver
+ * @vdev: the device
+ * @keeps: whether it may be suspended with its state
+ *
+ * A device that can, sleeps with what it knows; others are reset.
+ */
+int virtblk_freeze(struct virtio_device *vdev, bool keeps)
+{
+	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
+	bool drained = virtblk_drain(vblk);
+
+	if (!virtblk_claim(vblk))
+		return 0;
+	vblk->paused = true;
+	virtio_config_disable(vdev);
+	cancel_work_sync(&vblk->config_work);
+	if (drained && keeps && !virtio_suspend_device(vdev)) {
+		vdev->transport->sync_irqs(vdev);
+		vblk->asleep = true;
+		return 0;
+	}
+	virtblk_stop_device(vblk);
+	virtblk_return_all(vblk, VIRTBLK_REPLAY);
+	return 0;
+}
+
+/**
+ * virtblk_restore() - take the device again; see struct virtio_driver
+ * @vdev: the device
+ * @err: 0, or why it is of no use any more
+ *
+ * Also the end of a quiescence that virtblk_freeze() of a dead disk began.
+ */
+int virtblk_restore(struct virtio_device *vdev, int err)
+{
+	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
+	bool asleep = vblk->asleep;
+
+	vblk->asleep = false;
+	if (!vblk->paused) {
+		virtblk_run_again(vblk);
+		return 0;
+	}
+	vblk->paused = false;
+	if (err || !asleep || virtio_wake_device(vdev))
+		return virtblk_start(vblk, err);
+
+	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
+	virtio_config_enable(vdev);
+	virtblk_config_changed(vdev);
+	virtblk_run_again(vblk);
+	return 0;
 }

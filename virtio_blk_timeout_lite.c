@@ -94,13 +94,13 @@ bool virtblk_gave_up(struct request *rq)
 	return vbr->late && READ_ONCE(timeout_action) == ACTION_FAIL;
 }
 
-/* The interrupt of @rq may have been lost: look into the ring. */
-static bool virtblk_poll(struct virtblk_vq *vvq, struct request *rq)
+/* The interrupt of @rq may have been lost, or its poller: look into the ring. */
+static bool virtblk_look(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtio_device *vdev = vvq->vblk->vdev;
 
 	vdev->transport->mask_irq(vdev, vvq->vq.index, true);
-	virtblk_done(&vvq->vq);
+	vvq->vq.callback(&vvq->vq);
 	vdev->transport->mask_irq(vdev, vvq->vq.index, false);
 	return blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT;
 }
@@ -151,12 +151,12 @@ static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
 	case ACTION_AUTO:
 		if (!younger)
 			break;
-		virtblk_recover(vblk, "request lost, younger ones came back",
-				&vblk->counts.lost_completions);
+		virtblk_recover_queue(vvq, "request lost, younger ones came back",
+				      &vblk->counts.lost_completions);
 		return BLK_EH_RESET_TIMER;
 	case ACTION_RESET:
 	case ACTION_FAIL:
-		virtblk_recover(vblk, "request is late", NULL);
+		virtblk_recover_queue(vvq, "request is late", NULL);
 		return BLK_EH_RESET_TIMER;
 	}
 	vblk->counts.slow++;
@@ -207,7 +207,9 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 	if (READ_ONCE(vblk->state) != VIRTBLK_LIVE)
 		return BLK_EH_RESET_TIMER;
 
-	if (virtblk_poll(vvq, rq)) {
+	if (virtblk_look(vvq, rq)) {
+		if (vvq->vq.polled)
+			return BLK_EH_DONE;
 		vblk->counts.lost_interrupts++;
 		dev_warn_ratelimited(vblk->vdev->dev.parent,
 				     "%s: queue %u: an interrupt was lost\n",

@@ -13,7 +13,6 @@
  * see these devices, and both can be loaded side by side.
  */
 #include <linux/cc_platform.h>
-#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/idr.h>
 #include <linux/module.h>
@@ -22,13 +21,6 @@
 
 #define CREATE_TRACE_POINTS
 #include "trace/virtio_lite_trace.h"
-
-/*
- * A reset may take as long as the slowest request in flight: QEMU finishes
- * them first. So the wait is long, and says so once.
- */
-#define RESET_WARN_MS	1000
-#define RESET_GIVE_UP_MS 60000
 
 static DEFINE_IDA(virtio_index_ida);
 
@@ -48,68 +40,6 @@ static const struct virtio_feature virtio_features[] = {
 #include "virtio_features.h"
 };
 #undef VIRTIO_FEATURE
-
-/*
- * Device status
- */
-
-/**
- * virtio_reset_device() - take everything back from the device
- * @vdev: the device
- *
- * When this returns, the device touches no memory of ours any more: it said
- * so (GEN-RESET-01), or it was cut off. Context: may sleep, for a minute if the
- * device is that slow. Return: 0; -ENODEV if it is gone; -ETIMEDOUT if it did
- * not finish.
- */
-int virtio_reset_device(struct virtio_device *vdev)
-{
-	unsigned long start = jiffies;
-	bool warned = false;
-	u8 status;
-
-	vdev->regs->set_status(vdev, 0);
-	for (;;) {
-		status = vdev->regs->get_status(vdev);
-		if (!status)
-			return 0;
-		if (status == VIRTIO_S_GONE) {
-			vdev->transport->cut_off(vdev);
-			return -ENODEV;
-		}
-		if (time_after(jiffies, start + msecs_to_jiffies(RESET_GIVE_UP_MS)))
-			break;
-		if (!warned && time_after(jiffies, start + msecs_to_jiffies(RESET_WARN_MS))) {
-			virtio_warn(vdev, "reset takes long, status %#04x\n", status);
-			warned = true;
-		}
-		usleep_range(100, 1000);
-	}
-	vdev->transport->cut_off(vdev);
-	virtio_err(vdev, "device does not finish its reset, status %#04x; its bus mastering is off\n",
-		   status);
-	return -ETIMEDOUT;
-}
-
-/**
- * virtio_add_status() - set bits of the device status
- * @vdev: the device
- * @status: VIRTIO_S_ bits; no other bit changes (GEN-STATUS-02)
- */
-void virtio_add_status(struct virtio_device *vdev, u8 status)
-{
-	vdev->regs->set_status(vdev, vdev->regs->get_status(vdev) | status);
-}
-
-/**
- * virtio_device_ready() - the driver is set up: the device may work
- * @vdev: the device; its queues are set up
- */
-void virtio_device_ready(struct virtio_device *vdev)
-{
-	virtio_add_status(vdev, VIRTIO_S_DRIVER_OK);
-	trace_virtio_ready(vdev, vdev->regs->get_status(vdev));
-}
 
 /*
  * Features
@@ -582,30 +512,27 @@ void unregister_virtio_device(struct virtio_device *vdev)
 /**
  * virtio_device_freeze() - the device is about to lose its state
  * @vdev: the device; may have no driver
+ * @keeps: see struct virtio_driver
  *
  * Return: 0 or the driver's error, which stops the suspend.
  */
-int virtio_device_freeze(struct virtio_device *vdev)
+int virtio_device_freeze(struct virtio_device *vdev, bool keeps)
 {
 	if (!vdev->dev.driver)
 		return 0;
-	return drv_to_virtio(vdev->dev.driver)->freeze(vdev);
+	return drv_to_virtio(vdev->dev.driver)->freeze(vdev, keeps);
 }
 
 /**
- * virtio_device_restore() - the device has power again, and no state
+ * virtio_device_restore() - the device has power again
  * @vdev: a device that virtio_device_freeze() was called for
+ * @err: 0, or why it is of no use any more
  */
-int virtio_device_restore(struct virtio_device *vdev)
+int virtio_device_restore(struct virtio_device *vdev, int err)
 {
-	int err;
-
-	if (!vdev->dev.driver)
-		return virtio_reset_device(vdev);
-	err = virtio_negotiate(vdev);
-	if (err)
-		return err;
-	return drv_to_virtio(vdev->dev.driver)->restore(vdev);
+	if (vdev->dev.driver)
+		return drv_to_virtio(vdev->dev.driver)->restore(vdev, err);
+	return err ?: virtio_reset_device(vdev);
 }
 
 /**

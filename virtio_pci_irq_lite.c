@@ -5,6 +5,7 @@
  *	MSI-X, enough vectors	config | queue 0 | queue 1 | queue 2 | queue 3
  *	MSI-X, too few		config | queues 0-1        | queues 2-3
  *	INTx			one line; the ISR register tells what happened
+ *	polled queues		nothing of all this
  *
  * In the first layout a vector belongs to one queue, so that nothing has to be
  * looked up or locked to find out whose interrupt it is.
@@ -70,7 +71,7 @@ static irqreturn_t vp_intx_interrupt(int irq, void *data)
 		return IRQ_NONE;
 	if (isr & VIRTIO_PCI_ISR_CONFIG)
 		virtio_config_changed(&vp->vdev);
-	vp_queues_interrupt(vp, irq, 0, vp->nvqs);
+	vp_queues_interrupt(vp, irq, 0, vp->nintr);
 	return IRQ_HANDLED;
 }
 
@@ -128,13 +129,29 @@ static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
 {
 	unsigned int i;
 
-	if (!vp->nvectors)
+	if (!vp->nvectors || queue >= vp->nintr)
 		return VIRTIO_MSI_NO_VECTOR;
 	if (!vp->groups)
 		return 1 + queue;
 	for (i = 0; queue >= vp->groups[i].end; i++)
 		;
 	return 1 + i;
+}
+
+/**
+ * vp_map_vector() - tell the device which vector is for a queue
+ * @vp: vectors are allocated
+ * @queue: which one, selected and not enabled
+ *
+ * Return: 0, or -EBUSY if the device has no room for it (PCI-MSIX-05).
+ */
+int vp_map_vector(struct vp_device *vp, unsigned int queue)
+{
+	u16 vector = vp_queue_vector(vp, queue);
+
+	if (!vp->nvectors)
+		return 0;
+	return vp->regs->set_vector(vp, vector) == vector ? 0 : -EBUSY;
 }
 
 /**
@@ -146,16 +163,14 @@ static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
 int vp_map_vectors(struct vp_device *vp)
 {
 	unsigned int i;
-	u16 vector;
 
 	if (!vp->nvectors)
 		return 0;
 	if (vp->regs->set_config_vector(vp, 0) != 0)
 		return -EBUSY;
 	for (i = 0; i < vp->nvqs; i++) {
-		vector = vp_queue_vector(vp, i);
 		vp->regs->select(vp, i);
-		if (vp->regs->set_vector(vp, vector) != vector)
+		if (vp_map_vector(vp, i))
 			return -EBUSY;
 	}
 	return 0;
@@ -307,14 +322,14 @@ void vp_sync_irqs(struct virtio_device *vdev)
  * @vdev: the device, with its vectors
  * @queue: which one
  *
- * Return: NULL if it shares its interrupt and so is bound to none.
+ * Return: NULL if it is bound to none: it shares its interrupt, or has none.
  */
 const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
 					unsigned int queue)
 {
 	struct vp_device *vp = to_vp(vdev);
 
-	if (!vp->nvectors || vp->groups)
+	if (!vp->nvectors || vp->groups || queue >= vp->nintr)
 		return NULL;
 	return pci_irq_get_affinity(vp->pdev, 1 + queue);
 }
@@ -330,6 +345,8 @@ void vp_mask_irq(struct virtio_device *vdev, unsigned int queue, bool mask)
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int nr = vp->nvectors ? vp_queue_vector(vp, queue) : 0;
 
+	if (queue >= vp->nintr)
+		return;
 	if (mask)
 		disable_irq(pci_irq_vector(vp->pdev, nr));
 	else

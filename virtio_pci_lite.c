@@ -100,6 +100,7 @@ static int vp_setup_queue(struct vp_device *vp, unsigned int i)
 	vq->device = vdev->index;
 	vq->packed = virtio_has_feature(vdev, VIRTIO_F_RING_PACKED);
 	vq->indirect = virtio_has_feature(vdev, VIRTIO_F_INDIRECT_DESC);
+	vq->in_order = virtio_has_feature(vdev, VIRTIO_F_IN_ORDER);
 	vq->event_idx = virtio_has_feature(vdev, VIRTIO_F_EVENT_IDX);
 	vq->strong = virtio_has_feature(vdev, VIRTIO_F_ORDER_PLATFORM);
 	vq->swap = !vdev->legacy;
@@ -118,16 +119,21 @@ static int vp_setup_queue(struct vp_device *vp, unsigned int i)
 	return vring_init(vq, size, q->mem.addr, vp->regs->ring_align, node);
 }
 
+static int vp_enable_queue(struct vp_device *vp, unsigned int i)
+{
+	struct vp_queue *q = &vp->queues[i];
+
+	vp->regs->select(vp, i);
+	return vp->regs->enable_queue(vp, q->vq, &q->mem);
+}
+
 static int vp_enable_queues(struct vp_device *vp)
 {
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < vp->nvqs; i++) {
-		struct vp_queue *q = &vp->queues[i];
-
-		vp->regs->select(vp, i);
-		err = vp->regs->enable_queue(vp, q->vq, &q->mem);
+		err = vp_enable_queue(vp, i);
 		if (err)
 			return err;
 	}
@@ -172,10 +178,14 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	if (!vp->queues)
 		return -ENOMEM;
 	vp->nvqs = nvqs;
-	for (i = 0; i < nvqs; i++)
+	vp->nintr = 0;
+	for (i = 0; i < nvqs; i++) {
 		vp->queues[i].vq = vqs[i];
+		if (!vqs[i]->polled)
+			vp->nintr++;
+	}
 
-	err = vp_alloc_irqs(vp, nvqs);
+	err = vp_alloc_irqs(vp, vp->nintr);
 	for (i = 0; !err && i < nvqs; i++)
 		err = vp_setup_queue(vp, i);
 	if (!err)
@@ -189,6 +199,21 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	virtio_reset_device(vdev);
 	vp_del_vqs(vdev);
 	return err;
+}
+
+/* A queue that was reset: is it what it was? Then it starts anew. */
+static int vp_empty_queue(struct vp_device *vp, unsigned int i)
+{
+	struct virtqueue *vq = vp->queues[i].vq;
+	u16 size;
+
+	vp->regs->select(vp, i);
+	size = vp->regs->queue_size(vp);
+	if (size < vq->num || (vp->regs->fixed_size && size != vq->num) ||
+	    vp->regs->notify(vp, vq))
+		return -ENODEV;
+	vring_reset(vq);
+	return 0;
 }
 
 /**
@@ -207,17 +232,51 @@ static int vp_start_vqs(struct virtio_device *vdev)
 	if (vp_map_vectors(vp))
 		return -ENODEV;
 	for (i = 0; i < vp->nvqs; i++) {
-		struct virtqueue *vq = vp->queues[i].vq;
-
-		vp->regs->select(vp, i);
-		if (vp->regs->queue_size(vp) < vq->num ||
-		    (vp->regs->fixed_size &&
-		     vp->regs->queue_size(vp) != vq->num) ||
-		    vp->regs->notify(vp, vq))
+		if (vp_empty_queue(vp, i))
 			return -ENODEV;
-		vring_reset(vq);
 	}
 	return vp_enable_queues(vp);
+}
+
+/**
+ * vp_stop_vq() - take one queue back from the device
+ * @vdev: the device, with RING_RESET
+ * @queue: which one
+ *
+ * Section 2.6.1. The device no longer knows the ring when this returns 0, and
+ * its memory still is as it was. Context: may sleep; one at a time. Return: 0
+ * or an error, after which only a reset of the device helps.
+ */
+static int vp_stop_vq(struct virtio_device *vdev, unsigned int queue)
+{
+	struct vp_device *vp = to_vp(vdev);
+
+	vp->regs->select(vp, queue);
+	return vp->regs->reset_queue(vp);
+}
+
+/**
+ * vp_start_vq() - hand a queue, emptied, to the device again
+ * @vdev: the device
+ * @queue: vp_stop_vq() took it back
+ *
+ * Section 2.6.1.3, as at first discovery (GEN-QRST-03). Return: 0; an error if
+ * the queue is not what it was.
+ */
+static int vp_start_vq(struct virtio_device *vdev, unsigned int queue)
+{
+	struct vp_device *vp = to_vp(vdev);
+	int err;
+
+	err = vp_empty_queue(vp, queue);
+	if (!err)
+		err = vp_map_vector(vp, queue);
+	if (!err)
+		err = vp_enable_queue(vp, queue);
+	/* Writes may be under way for a while, and buffers are not. */
+	if (!err && vp->regs->queue_size(vp) != vp->queues[queue].vq->num)
+		err = -EIO;
+	return err;
 }
 
 /**
@@ -232,6 +291,8 @@ static void vp_cut_off(struct virtio_device *vdev)
 static const struct virtio_transport vp_transport = {
 	.find_vqs = vp_find_vqs,
 	.start_vqs = vp_start_vqs,
+	.stop_vq = vp_stop_vq,
+	.start_vq = vp_start_vq,
 	.del_vqs = vp_del_vqs,
 	.sync_irqs = vp_sync_irqs,
 	.queue_affinity = vp_queue_affinity,
@@ -343,12 +404,12 @@ static void virtio_pci_remove(struct pci_dev *pdev)
 	put_device(&vp->vdev.dev);
 }
 
-static int virtio_pci_freeze(struct device *dev)
+static int vp_sleep(struct device *dev, bool keeps)
 {
 	struct vp_device *vp = dev_get_drvdata(dev);
 	int err;
 
-	err = virtio_device_freeze(&vp->vdev);
+	err = virtio_device_freeze(&vp->vdev, keeps);
 	if (err)
 		return err;
 	/*
@@ -360,22 +421,40 @@ static int virtio_pci_freeze(struct device *dev)
 	return 0;
 }
 
-static int virtio_pci_restore(struct device *dev)
+static int virtio_pci_suspend(struct device *dev)
+{
+	return vp_sleep(dev, true);
+}
+
+/* After hibernation another kernel may have had the device in between. */
+static int virtio_pci_freeze(struct device *dev)
+{
+	return vp_sleep(dev, false);
+}
+
+static int virtio_pci_resume(struct device *dev)
 {
 	struct vp_device *vp = dev_get_drvdata(dev);
 	int err;
 
 	err = pci_enable_device(vp->pdev);
-	if (err)
-		return err;
-	pci_set_master(vp->pdev);
-	if (vp->nvqs)
-		err = vp_request_irqs(vp);
-	return err ?: virtio_device_restore(&vp->vdev);
+	if (!err) {
+		pci_set_master(vp->pdev);
+		if (vp->nvqs)
+			err = vp_request_irqs(vp);
+	}
+	/* Also the bad news has to get there, or requests wait for ever. */
+	return virtio_device_restore(&vp->vdev, err);
 }
 
-static DEFINE_SIMPLE_DEV_PM_OPS(virtio_pci_pm_ops, virtio_pci_freeze,
-				virtio_pci_restore);
+static const struct dev_pm_ops virtio_pci_pm_ops = {
+	.suspend = pm_sleep_ptr(virtio_pci_suspend),
+	.resume = pm_sleep_ptr(virtio_pci_resume),
+	.freeze = pm_sleep_ptr(virtio_pci_freeze),
+	.thaw = pm_sleep_ptr(virtio_pci_resume),
+	.poweroff = pm_sleep_ptr(virtio_pci_freeze),
+	.restore = pm_sleep_ptr(virtio_pci_resume),
+};
 
 /*
  * Resets from outside: by a user (FLR), or by the kernel after an error on the

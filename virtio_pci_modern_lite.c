@@ -9,6 +9,8 @@
 
 /* More than any device needs to have a notify address per queue. */
 #define VP_NOTIFY_MAX	SZ_16M
+/* A queue that takes longer to let go is not worth waiting for. */
+#define VP_QUEUE_RESET_MS 2000
 
 static u8 vp_read8(struct vp_device *vp, unsigned int off)
 {
@@ -55,6 +57,8 @@ static u64 vp_modern_get_features(struct virtio_device *vdev)
 	/* Of no use without the register that comes with it (section 4.1.4.3). */
 	if (vp->common.len < VIRTIO_PCI_COMMON_QNOTIFY_DATA + sizeof(u16))
 		features &= ~VIRTIO_BIT(NOTIF_CONFIG_DATA);
+	if (vp->common.len < VIRTIO_PCI_COMMON_QRESET + sizeof(u16))
+		features &= ~VIRTIO_BIT(RING_RESET);
 	return features;
 }
 
@@ -176,6 +180,23 @@ static int vp_modern_enable_queue(struct vp_device *vp, struct virtqueue *vq,
 	return 0;
 }
 
+/* Section 4.1.4.3.2; PCI-COMMON-07: done when it reads 0, and not before. */
+static int vp_modern_reset_queue(struct vp_device *vp)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(VP_QUEUE_RESET_MS);
+	u16 left;
+
+	vp_write16(vp, VIRTIO_PCI_COMMON_QRESET, 1);
+	while ((left = vp_read16(vp, VIRTIO_PCI_COMMON_QRESET))) {
+		if (left == (u16)~0)
+			return -ENODEV;
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+		usleep_range(100, 1000);
+	}
+	return vp_read16(vp, VIRTIO_PCI_COMMON_QENABLE) ? -EIO : 0;
+}
+
 static void vp_unmap_region(struct vp_device *vp, struct vp_region *region)
 {
 	if (region->base)
@@ -212,6 +233,7 @@ static const struct vp_registers vp_modern_registers = {
 	.notify = vp_modern_notify,
 	.set_vector = vp_modern_set_vector,
 	.enable_queue = vp_modern_enable_queue,
+	.reset_queue = vp_modern_reset_queue,
 	.set_config_vector = vp_modern_set_config_vector,
 	.ring_align = SMP_CACHE_BYTES,
 };

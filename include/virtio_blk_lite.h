@@ -30,6 +30,7 @@
 /**
  * struct virtblk_slot - what a tag shares with the device
  * @header: of the request; read by the device
+ * @append_sector: where a zone append went; written by the device
  * @status: written by the device, preset to VIRTIO_BLK_S_UNWRITTEN
  * @table: descriptors of a request that fits; behind those in use, the ranges
  *	   of a discard or the answer to a query
@@ -38,8 +39,9 @@
  */
 struct virtblk_slot {
 	struct virtio_blk_header header;
+	__le64 append_sector;
 	u8 status;
-	u8 unused[15];
+	u8 unused[7];
 	struct vring_desc table[VIRTBLK_SLOT_DESC];
 };
 
@@ -48,6 +50,22 @@ enum virtblk_fate {
 	VIRTBLK_FINISH,		/* as its status says */
 	VIRTBLK_REPLAY,		/* the device was reset: send it again */
 	VIRTBLK_FAIL,		/* the device is dead */
+};
+
+/**
+ * struct virtblk_query - a question to the device
+ * @type: VIRTIO_BLK_T_ of the request
+ * @len: bytes of the answer
+ * @sector: that the question is about, or 0
+ * @answer: where it goes; of at most VIRTIO_BLK_ID_LEN bytes
+ * @dma: or where the device puts it by itself
+ */
+struct virtblk_query {
+	u32 type;
+	u32 len;
+	u64 sector;
+	void *answer;
+	dma_addr_t dma;
 };
 
 /**
@@ -61,7 +79,7 @@ enum virtblk_fate {
  * @late: it did not come back in time
  * @others: requests in flight on its queue when that was found
  * @harvests: of its queue at that time
- * @answer: where the answer to a query of our own goes
+ * @query: of our own, for REQ_OP_DRV_IN
  *
  * Outside of the driver @fate, @holds, @table, @nmapped and @late are 0.
  */
@@ -75,12 +93,13 @@ struct virtblk_req {
 	bool late;
 	u32 others;
 	u32 harvests;
-	void *answer;
+	struct virtblk_query *query;
 };
 
 /**
  * struct virtblk_counts - what went wrong, for people to see
- * @resets: the device was reset and came back
+ * @resets: the device, or one of its queues alone, was reset and came back
+ * @queue_resets: those of a queue alone
  * @protocol: it wrote what it must not
  * @lost_interrupts: a request was found in the ring without one
  * @lost_completions: a request never came back, younger ones did
@@ -90,10 +109,18 @@ struct virtblk_req {
  */
 struct virtblk_counts {
 	unsigned int resets;
+	unsigned int queue_resets;
 	unsigned int protocol;
 	unsigned int lost_interrupts;
 	unsigned int lost_completions;
 	unsigned int slow;
+};
+
+/* What happens to requests that come to a queue. */
+enum virtblk_shut {
+	VIRTBLK_OPEN,		/* they go to the device */
+	VIRTBLK_SHUT,		/* the queue is repaired: they come again later */
+	VIRTBLK_SHUT_FOREVER,	/* they fail */
 };
 
 /**
@@ -103,8 +130,10 @@ struct virtblk_counts {
  * @slots_dma: where the device finds them
  * @max_desc_len: bytes that one descriptor may cover
  * @slot_segments: segments whose descriptors fit a slot, one for each; 0 if
- *		   data has to be mapped (ACCESS_PLATFORM)
- * @dead: nothing reaches the device any more: requests fail
+ *		   data has to be mapped (ACCESS_PLATFORM), or the tag is not
+ *		   the head (IN_ORDER)
+ * @shut: enum virtblk_shut
+ * @trouble: the queue has to be repaired
  * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag, then one for each
  *	    descriptor of @blocks (ACCESS_PLATFORM), or NULL
  * @blocks: what long tables are put together from
@@ -117,6 +146,7 @@ struct virtblk_counts {
  * @lock: submission lock: serialises adding to @vq
  * @waiting: @hctx was stopped until a table or ring slots come back
  * @free_blocks: bit i: block i is free
+ * @poll_lock: of a queue without interrupt: who takes what came back
  */
 struct virtblk_vq {
 	struct virtqueue vq;
@@ -125,7 +155,8 @@ struct virtblk_vq {
 	dma_addr_t slots_dma;
 	u32 max_desc_len;
 	u16 slot_segments;
-	bool dead;
+	u8 shut;
+	bool trouble;
 	dma_addr_t *mapped;
 	struct vring_desc *blocks;
 	dma_addr_t blocks_dma;
@@ -138,6 +169,7 @@ struct virtblk_vq {
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;
 	atomic_long_t free_blocks;
+	spinlock_t poll_lock; /* see above */
 };
 
 /**
@@ -155,6 +187,14 @@ struct virtblk_vq {
  * @max_discard_segs: ranges per discard request
  * @discard_align: sectors
  * @max_zeroes: sectors per write-zeroes request, 0 if it cannot
+ * @zeroes_unmap: write zeroes may give space back; can change at any time
+ * @max_secure: sectors per secure erase, 0 if it cannot
+ * @secure_align: sectors
+ * @zone_sectors: of a zone, 0 if the disk has none
+ * @max_open: zones, 0 for no limit
+ * @max_active: zones, 0 for no limit
+ * @max_append: sectors per zone append, 0 if it cannot
+ * @zone_granularity: bytes, of writes to a zone
  * @num_queues: that the device has
  * @read_only: the disk is
  * @writeback: there is a cache that has to be flushed
@@ -173,6 +213,14 @@ struct virtblk_limits {
 	u32 max_discard_segs;
 	u32 discard_align;
 	u32 max_zeroes;
+	bool zeroes_unmap;
+	u32 max_secure;
+	u32 secure_align;
+	u32 zone_sectors;
+	u32 max_open;
+	u32 max_active;
+	u32 max_append;
+	u32 zone_granularity;
 	u32 num_queues;
 	bool read_only;
 	bool writeback;
@@ -193,13 +241,18 @@ enum virtblk_state {
  * @tag_set: tags of all queues
  * @vqs: @nvqs of them
  * @nvqs: queues
+ * @npolled: of these, the last that have no interrupt
  * @index: number behind the name of the disk
  * @limits: of the device; writeback follows the cache mode in use
  * @state: enum virtblk_state
+ * @whole: the device is in trouble, not one of its queues alone
  * @removing: no more config changes
- * @paused: between virtblk_pause() and virtblk_resume()
+ * @paused: between virtblk_pause() and virtblk_resume(), or while the system
+ *	    sleeps
+ * @asleep: the device was suspended with its state
  * @recover_work: repairs the device
  * @config_work: acts on a config change
+ * @zones_work: looks at the zones again when there are more or fewer
  * @recover_last: jiffies of the last recovery
  * @recover_harvests: of all queues at that time
  * @recover_count: recoveries in a row that did not help
@@ -212,27 +265,82 @@ struct virtblk {
 	struct blk_mq_tag_set tag_set;
 	struct virtblk_vq *vqs;
 	unsigned int nvqs;
+	unsigned int npolled;
 	int index;
 	struct virtblk_limits limits;
 	int state;
+	bool whole;
 	bool removing;
 	bool paused;
+	bool asleep;
 	struct work_struct recover_work;
 	struct work_struct config_work;
+	struct work_struct zones_work;
 	unsigned long recover_last;
 	u32 recover_harvests;
 	unsigned int recover_count;
 	struct virtblk_counts counts;
 };
 
+/* virtio_blk_recover_lite.c */
+void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count);
+void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
+			   unsigned int *count);
+bool virtblk_check_status(struct virtblk *vblk);
+void virtblk_recover_work(struct work_struct *work);
+int virtblk_revive(struct virtblk *vblk);
+void virtblk_kill(struct virtblk *vblk);
+void virtblk_pause(struct virtio_device *vdev);
+void virtblk_resume(struct virtio_device *vdev, int err);
+int virtblk_freeze(struct virtio_device *vdev, bool keeps);
+int virtblk_restore(struct virtio_device *vdev, int err);
+
 /* virtio_blk_lite.c */
 extern const struct blk_mq_ops virtblk_mq_ops;
-int virtblk_get_id(struct virtblk *vblk, char *id);
 
 /* virtio_blk_done_lite.c */
 irqreturn_t virtblk_done(struct virtqueue *vq);
+bool virtblk_harvest(struct virtblk_vq *vvq, struct io_comp_batch *iob);
+void virtblk_wake(struct virtblk_vq *vvq);
 void virtblk_request_done(struct request *rq);
 void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
+
+/* virtio_blk_cmd_lite.c */
+blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq);
+unsigned int virtblk_add_rare(struct virtblk_vq *vvq, struct request *rq);
+int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
+			    struct vring_desc *desc, int n);
+void virtblk_end_command(struct virtblk_vq *vvq, struct request *rq);
+int virtblk_ask(struct virtblk *vblk, struct virtblk_query *query);
+int virtblk_get_id(struct virtblk *vblk, char *id);
+
+static inline dma_addr_t virtblk_slot_dma(const struct virtblk_vq *vvq,
+					  const struct request *rq)
+{
+	return vvq->slots_dma + rq->tag * sizeof(struct virtblk_slot);
+}
+
+static inline struct virtblk_query *virtblk_query_of(struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	return vbr->query;
+}
+
+/* Any alignment, not only powers of 2. */
+static inline bool virtblk_is_aligned(u64 sectors, u32 align)
+{
+	u32 rest;
+
+	div_u64_rem(sectors, align, &rest);
+	return !rest;
+}
+
+/* virtio_blk_zoned_lite.c */
+int virtblk_accept_zones(struct virtio_device *vdev, u64 *features);
+int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim);
+int virtblk_check_zones(struct virtblk *vblk);
+void virtblk_zones_work(struct work_struct *work);
 
 /**
  * virtblk_release() - take back what a request borrowed, if anything
@@ -246,6 +354,27 @@ static inline void virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 	if (unlikely(vbr->holds))
 		__virtblk_release(vvq, rq);
 }
+
+/**
+ * virtblk_harvested() - after a look for what came back
+ * @vvq: the queue; the caller owns its completion
+ * @found: there was something
+ */
+static __always_inline void virtblk_harvested(struct virtblk_vq *vvq, bool found)
+{
+	if (found)
+		vvq->vq.harvests++;
+	if (unlikely(!vvq->vq.indirect))
+		virtblk_wake(vvq);
+	if (unlikely(vvq->vq.broken))
+		virtblk_recover_queue(vvq, "the device broke the protocol",
+				      &vvq->vblk->counts.protocol);
+}
+
+/* virtio_blk_poll_lite.c */
+irqreturn_t virtblk_done_in_order(struct virtqueue *vq);
+irqreturn_t virtblk_done_polled(struct virtqueue *vq);
+int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 
 /* virtio_blk_disk_lite.c */
 extern struct workqueue_struct *virtblk_wq;
@@ -301,16 +430,7 @@ void virtblk_config_changed(struct virtio_device *vdev);
 void virtblk_config_work(struct work_struct *work);
 
 extern const struct block_device_operations virtblk_fops;
-extern const struct attribute_group *virtblk_attr_groups[];
-
-/* virtio_blk_recover_lite.c */
-void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count);
-bool virtblk_check_status(struct virtblk *vblk);
-void virtblk_recover_work(struct work_struct *work);
-int virtblk_revive(struct virtblk *vblk);
-void virtblk_kill(struct virtblk *vblk);
-void virtblk_pause(struct virtio_device *vdev);
-void virtblk_resume(struct virtio_device *vdev, int err);
+const struct attribute_group **virtblk_groups(struct virtblk *vblk);
 
 /* virtio_blk_timeout_lite.c */
 unsigned int virtblk_request_timeout(void);

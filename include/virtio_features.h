@@ -39,12 +39,12 @@ VIRTIO_FEATURE(13, BLK_DISCARD, BOTH, 0,
 	       "fstrim, blkdiscard")
 VIRTIO_FEATURE(14, BLK_WRITE_ZEROES, BOTH, 0,
 	       "zeroes without sending them")
-VIRTIO_FEATURE(15, BLK_LIFETIME, NEVER, 0,
-	       "not yet: wear of the medium")
-VIRTIO_FEATURE(16, BLK_SECURE_ERASE, NEVER, 0,
-	       "not yet: discard that leaves nothing behind")
-VIRTIO_FEATURE(17, BLK_ZONED, NEVER, 0,
-	       "not yet: zoned disks; a host-managed one is refused")
+VIRTIO_FEATURE(15, BLK_LIFETIME, BOTH, 0,
+	       "wear of the medium, in lifetime/ of the disk")
+VIRTIO_FEATURE(16, BLK_SECURE_ERASE, BOTH, 0,
+	       "blkdiscard --secure: nothing is left behind")
+VIRTIO_FEATURE(17, BLK_ZONED, MODERN, VIRTIO_BIT(VERSION_1),
+	       "host-managed zones, where the kernel can (6.12 can)")
 
 /* Rings, transport and negotiation, section 6 */
 VIRTIO_FEATURE(24, NOTIFY_ON_EMPTY, NEVER, 0,
@@ -63,8 +63,9 @@ VIRTIO_FEATURE(33, ACCESS_PLATFORM, MODERN, VIRTIO_BIT(VERSION_1),
 	       "IOMMU and encrypted guests, through the DMA API")
 VIRTIO_FEATURE(34, RING_PACKED, MODERN, VIRTIO_BIT(VERSION_1),
 	       "one ring instead of three areas: fewer cache lines")
-VIRTIO_FEATURE(35, IN_ORDER, NEVER, VIRTIO_BIT(VERSION_1),
-	       "not yet: completion in order")
+VIRTIO_FEATURE(35, IN_ORDER, MODERN,
+	       VIRTIO_BIT(VERSION_1) | VIRTIO_BIT(INDIRECT_DESC),
+	       "one used entry for many requests")
 VIRTIO_FEATURE(36, ORDER_PLATFORM, MODERN, VIRTIO_BIT(VERSION_1),
 	       "barriers fit for a device in hardware")
 VIRTIO_FEATURE(37, SR_IOV, NEVER, VIRTIO_BIT(VERSION_1),
@@ -73,9 +74,9 @@ VIRTIO_FEATURE(38, NOTIFICATION_DATA, MODERN, VIRTIO_BIT(VERSION_1),
 	       "a notification says how far the ring is filled")
 VIRTIO_FEATURE(39, NOTIF_CONFIG_DATA, MODERN, VIRTIO_BIT(VERSION_1),
 	       "a notification says what the device wants to hear")
-VIRTIO_FEATURE(40, RING_RESET, NEVER, VIRTIO_BIT(VERSION_1),
-	       "not yet: one queue reset alone")
+VIRTIO_FEATURE(40, RING_RESET, MODERN, VIRTIO_BIT(VERSION_1),
+	       "one queue is repaired while the others go on")
 VIRTIO_FEATURE(41, ADMIN_VQ, NEVER, VIRTIO_BIT(VERSION_1),
 	       "administers other functions; a disk has none")
-VIRTIO_FEATURE(43, SUSPEND, NEVER, VIRTIO_BIT(VERSION_1),
-	       "not yet: the device pauses with its state")
+VIRTIO_FEATURE(43, SUSPEND, MODERN, VIRTIO_BIT(VERSION_1),
+	       "the device sleeps with the system, and keeps its state")

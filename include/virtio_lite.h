@@ -55,8 +55,10 @@ struct virtio_registers {
  * struct virtio_transport - the queues and interrupts of a device
  * @find_vqs: allocate vectors and rings for @nvqs queues and hand them to the
  *	      device. Each vqs[i] has its callback set, and num to the largest
- *	      ring that is wanted or 0
+ *	      ring that is wanted or 0. Those that are polled come last
  * @start_vqs: hand the same queues, emptied, to a device that was reset
+ * @stop_vq: take one queue back from the device (RING_RESET)
+ * @start_vq: hand it, emptied, to the device again
  * @del_vqs: undo @find_vqs; the device was reset and no handler runs
  * @sync_irqs: wait until no handler of this device runs
  * @queue_affinity: CPUs that a queue's interrupt is bound to, or NULL
@@ -70,6 +72,8 @@ struct virtio_transport {
 	int (*find_vqs)(struct virtio_device *vdev, unsigned int nvqs,
 			struct virtqueue *vqs[]);
 	int (*start_vqs)(struct virtio_device *vdev);
+	int (*stop_vq)(struct virtio_device *vdev, unsigned int queue);
+	int (*start_vq)(struct virtio_device *vdev, unsigned int queue);
 	void (*del_vqs)(struct virtio_device *vdev);
 	void (*sync_irqs)(struct virtio_device *vdev);
 	const struct cpumask *(*queue_affinity)(struct virtio_device *vdev,
@@ -120,8 +124,9 @@ struct virtio_device {
  * @remove: undo @probe; the device may be gone already
  * @config_changed: config or status changed; atomic context
  * @shutdown: stop the device for good: the machine goes down
- * @freeze: let go of the device before it loses power or state
- * @restore: take it again
+ * @freeze: let go of the device before it loses power or state; @keeps: it will
+ *	    be the same kernel that takes it again, so it may keep its state
+ * @restore: take it again; or an error says that it is of no use any more
  * @pause: the function is about to be reset from outside
  * @resume: it was; or an error says that it is of no use any more
  */
@@ -133,8 +138,8 @@ struct virtio_driver {
 	void (*remove)(struct virtio_device *vdev);
 	void (*config_changed)(struct virtio_device *vdev);
 	void (*shutdown)(struct virtio_device *vdev);
-	int (*freeze)(struct virtio_device *vdev);
-	int (*restore)(struct virtio_device *vdev);
+	int (*freeze)(struct virtio_device *vdev, bool keeps);
+	int (*restore)(struct virtio_device *vdev, int err);
 	void (*pause)(struct virtio_device *vdev);
 	void (*resume)(struct virtio_device *vdev, int err);
 };
@@ -166,8 +171,10 @@ void virtio_device_ready(struct virtio_device *vdev);
 void virtio_config_changed(struct virtio_device *vdev);
 void virtio_config_enable(struct virtio_device *vdev);
 void virtio_config_disable(struct virtio_device *vdev);
-int virtio_device_freeze(struct virtio_device *vdev);
-int virtio_device_restore(struct virtio_device *vdev);
+int virtio_suspend_device(struct virtio_device *vdev);
+int virtio_wake_device(struct virtio_device *vdev);
+int virtio_device_freeze(struct virtio_device *vdev, bool keeps);
+int virtio_device_restore(struct virtio_device *vdev, int err);
 void virtio_device_pause(struct virtio_device *vdev);
 void virtio_device_resume(struct virtio_device *vdev, int err);
 

@@ -36,6 +36,7 @@ struct vp_region {
  *	    that is outside of what was mapped
  * @set_vector: map it to a vector; returns what reads back
  * @enable_queue: give its memory to the device
+ * @reset_queue: take its memory from the device; only with RING_RESET
  * @set_config_vector: map config changes to a vector; returns what reads back
  * @ring_align: alignment of the used ring, see vring_size()
  * @fixed_size: the device dictates the size of its queues (LEG-VQ-01)
@@ -50,6 +51,7 @@ struct vp_registers {
 	u16 (*set_vector)(struct vp_device *vp, u16 vector);
 	int (*enable_queue)(struct vp_device *vp, struct virtqueue *vq,
 			    const struct virtio_mem *mem);
+	int (*reset_queue)(struct vp_device *vp);
 	u16 (*set_config_vector)(struct vp_device *vp, u16 vector);
 	unsigned int ring_align;
 	bool fixed_size;
@@ -90,6 +92,7 @@ struct vp_group {
  * @notify_mult: bytes between the queues' notify addresses (modern)
  * @queues: of them @nvqs
  * @nvqs: queues in use
+ * @nintr: of these, the first that have an interrupt; others are polled
  * @nvectors: MSI-X vectors in use, the first for config; 0 with INTx
  * @groups: who shares the other vectors; NULL if each queue has its own
  * @nirqs: interrupts that were requested
@@ -108,6 +111,7 @@ struct vp_device {
 
 	struct vp_queue *queues;
 	unsigned int nvqs;
+	unsigned int nintr;
 	unsigned int nvectors;
 	struct vp_group *groups;
 	unsigned int nirqs;
@@ -119,6 +123,7 @@ int vp_modern_map(struct vp_device *vp);
 int vp_legacy_map(struct vp_device *vp);
 
 int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs);
+int vp_map_vector(struct vp_device *vp, unsigned int queue);
 int vp_map_vectors(struct vp_device *vp);
 int vp_request_irqs(struct vp_device *vp);
 void vp_release_irqs(struct vp_device *vp);

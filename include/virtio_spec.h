@@ -172,6 +172,14 @@ struct vring_packed_event {
 #define VIRTIO_BLK_CFG_DISCARD_ALIGN		0x2c
 #define VIRTIO_BLK_CFG_MAX_ZEROES		0x30
 #define VIRTIO_BLK_CFG_MAX_ZEROES_SEG		0x34
+#define VIRTIO_BLK_CFG_ZEROES_UNMAP		0x38
+#define VIRTIO_BLK_CFG_MAX_SECURE		0x3c
+#define VIRTIO_BLK_CFG_SECURE_ALIGN		0x44
+#define VIRTIO_BLK_CFG_ZONE_SECTORS		0x48
+#define VIRTIO_BLK_CFG_ZONE_MAX_OPEN		0x4c
+#define VIRTIO_BLK_CFG_ZONE_MAX_ACTIVE		0x50
+#define VIRTIO_BLK_CFG_ZONE_MAX_APPEND		0x54
+#define VIRTIO_BLK_CFG_ZONE_GRANULARITY		0x58
 #define VIRTIO_BLK_CFG_ZONED_MODEL		0x5c
 #define VIRTIO_BLK_Z_HM			1	/* host-managed */
 
@@ -180,12 +188,23 @@ struct vring_packed_event {
 #define VIRTIO_BLK_T_OUT		1
 #define VIRTIO_BLK_T_FLUSH		4
 #define VIRTIO_BLK_T_GET_ID		8
+#define VIRTIO_BLK_T_GET_LIFETIME	10
 #define VIRTIO_BLK_T_DISCARD		11
 #define VIRTIO_BLK_T_WRITE_ZEROES	13
+#define VIRTIO_BLK_T_SECURE_ERASE	14
+#define VIRTIO_BLK_T_ZONE_APPEND	15
+#define VIRTIO_BLK_T_ZONE_REPORT	16
+#define VIRTIO_BLK_T_ZONE_OPEN		18
+#define VIRTIO_BLK_T_ZONE_CLOSE		20
+#define VIRTIO_BLK_T_ZONE_FINISH	22
+#define VIRTIO_BLK_T_ZONE_RESET		24
+#define VIRTIO_BLK_T_ZONE_RESET_ALL	26
 
 #define VIRTIO_BLK_S_OK			0
 #define VIRTIO_BLK_S_IOERR		1
 #define VIRTIO_BLK_S_UNSUPP		2
+#define VIRTIO_BLK_S_ZONE_OPEN_RESOURCE	5
+#define VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE 6
 /* Not in the specification: preset, so that silence is not success. */
 #define VIRTIO_BLK_S_UNWRITTEN		0xff
 
@@ -205,5 +224,37 @@ struct virtio_blk_range {
 };
 
 #define VIRTIO_BLK_RANGE_UNMAP	1
+
+/* Answer to GET_LIFETIME */
+struct virtio_blk_lifetime {
+	__le16 pre_eol_info;
+	__le16 typ_a;
+	__le16 typ_b;
+};
+
+/* Answer to ZONE_REPORT; always little-endian, like all of zones. */
+struct virtio_blk_zone {
+	__le64 capacity;
+	__le64 start;
+	__le64 wp;
+	u8 type;
+	u8 state;
+	u8 reserved[38];
+};
+
+struct virtio_blk_zone_report {
+	__le64 nr_zones;
+	u8 reserved[56];
+	struct virtio_blk_zone zones[];
+};
+
+/* Types and states have the numbers that user space knows them by. */
+#define VIRTIO_BLK_ZT_CONV		1
+#define VIRTIO_BLK_ZT_SWR		2
+#define VIRTIO_BLK_ZS_NOT_WP		0
+#define VIRTIO_BLK_ZS_CLOSED		4
+#define VIRTIO_BLK_ZS_RDONLY		13
+#define VIRTIO_BLK_ZS_FULL		14
+#define VIRTIO_BLK_ZS_OFFLINE		15
 
 #endif /* _VIRTIO_SPEC_H */

@@ -74,6 +74,88 @@ static inline void compat_rq_enter(struct request *rq)
 
 #endif
 
+/*
+ * Zoned disks, where the kernel orders writes to zones by itself: others need a
+ * scheduler for that, and are not worth it.
+ */
+#ifdef COMPAT_HAVE_ZONED
+
+/* Whom zones are reported to. */
+struct compat_report {
+#ifdef COMPAT_HAVE_REPORT_ARGS
+	struct blk_report_zones_args *args;
+#else
+	report_zones_cb cb;
+	void *data;
+#endif
+};
+
+int virtblk_report_zones(struct gendisk *disk, sector_t sector,
+			 unsigned int nr_zones, const struct compat_report *to);
+
+#ifdef COMPAT_HAVE_REPORT_ARGS
+
+static inline int compat_report_zone(const struct compat_report *to,
+				     struct gendisk *disk, struct blk_zone *zone,
+				     unsigned int i)
+{
+	return disk_report_zone(disk, zone, i, to->args);
+}
+
+static inline int compat_report_zones(struct gendisk *disk, sector_t sector,
+				      unsigned int nr_zones,
+				      struct blk_report_zones_args *args)
+{
+	const struct compat_report to = { .args = args };
+
+	return virtblk_report_zones(disk, sector, nr_zones, &to);
+}
+
+#else
+
+static inline int compat_report_zone(const struct compat_report *to,
+				     struct gendisk *disk, struct blk_zone *zone,
+				     unsigned int i)
+{
+	return to->cb(zone, i, to->data);
+}
+
+static inline int compat_report_zones(struct gendisk *disk, sector_t sector,
+				      unsigned int nr_zones, report_zones_cb cb,
+				      void *data)
+{
+	const struct compat_report to = { .cb = cb, .data = data };
+
+	return virtblk_report_zones(disk, sector, nr_zones, &to);
+}
+
+#endif
+
+static inline void compat_set_zones(struct queue_limits *lim,
+				    const struct virtblk_limits *l)
+{
+	if (!l->zone_sectors)
+		return;
+	lim->features |= BLK_FEAT_ZONED;
+	lim->chunk_sectors = l->zone_sectors;
+	lim->max_open_zones = l->max_open;
+	lim->max_active_zones = l->max_active;
+	lim->zone_write_granularity = l->zone_granularity;
+#ifdef COMPAT_HAVE_HW_ZONE_APPEND
+	lim->max_hw_zone_append_sectors = l->max_append;
+#else
+	lim->max_zone_append_sectors = l->max_append;
+#endif
+}
+
+#else
+
+static inline void compat_set_zones(void *lim, const struct virtblk_limits *l)
+{
+}
+
+#endif
+
 /* The kernel's default cap of what goes into one request stays in force. */
 #define COMPAT_MAX_HW_SECTORS	(UINT_MAX >> SECTOR_SHIFT)
 
@@ -97,8 +179,13 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 		.max_discard_segments = l->max_discard_segs,
 		.discard_granularity = l->discard_align << SECTOR_SHIFT,
 		.max_write_zeroes_sectors = l->max_zeroes,
+		.max_secure_erase_sectors = l->max_secure,
 	};
 
+	compat_set_zones(&lim, l);
+#ifdef COMPAT_HAVE_WZEROES_UNMAP
+	lim.max_hw_wzeroes_unmap_sectors = l->zeroes_unmap ? l->max_zeroes : 0;
+#endif
 	return blk_mq_alloc_disk(set, &lim, queuedata);
 }
 
@@ -155,6 +242,7 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 			max(l->discard_align << SECTOR_SHIFT, l->physical);
 	}
 	blk_queue_max_write_zeroes_sectors(q, l->max_zeroes);
+	blk_queue_max_secure_erase_sectors(q, l->max_secure);
 	return disk;
 }
 

@@ -10,6 +10,7 @@
 #include <linux/blk-mq.h>
 #include <linux/device.h>
 #include <linux/pci.h>
+#include <linux/sched/mm.h>
 #include "compat/found.h"
 
 #ifndef PCI_IRQ_INTX
@@ -44,6 +45,18 @@ static inline unsigned int compat_freeze_queue(struct request_queue *q)
 	blk_mq_freeze_queue(q);
 	return 0;
 #endif
+}
+
+/* Without waiting; ends with compat_unfreeze_queue() as well. */
+static inline unsigned int compat_start_freeze(struct request_queue *q)
+{
+	unsigned int memflags = 0;
+
+#ifdef COMPAT_HAVE_FREEZE_MEMFLAGS
+	memflags = memalloc_noio_save();
+#endif
+	blk_freeze_queue_start(q);
+	return memflags;
 }
 
 static inline void compat_unfreeze_queue(struct request_queue *q,

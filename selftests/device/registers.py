@@ -39,7 +39,9 @@ class Registers:
             return      # other processors go on meanwhile
         if name != "status":
             dev.status_reg.other_access(name)
-        if name != "generation" and not name.startswith("config+"):
+        # A kick comes from whichever CPU sends a request just then.
+        if name not in ("generation", "notify") and \
+                not name.startswith("config+"):
             dev.config.other_access()
         if self.unread_vector and (write or name != self.unread_vector):
             self.rule("PCI-MSIX-05", False, "{} before {} was read back",
