@@ -10,7 +10,7 @@
 /* More than any device needs to have a notify address per queue. */
 #define VP_NOTIFY_MAX	SZ_16M
 /* A queue that takes longer to let go is not worth waiting for. */
-#define VP_QUEUE_RESET_MS 2000
+#define VP_QUEUE_RESET_MS 10000
 
 static u8 vp_read8(struct vp_device *vp, unsigned int off)
 {
