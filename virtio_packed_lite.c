@@ -60,11 +60,12 @@ int vring_packed_init(struct virtqueue *vq, int node)
 void vring_packed_reset(struct virtqueue *vq)
 {
 	memset(vq->desc, 0, vring_packed_size(vq->num));
-	vq->avail_pos.slot = 0;
+	vq->avail_pos.desc = vring_packed(vq);
 	vq->avail_pos.left = vq->num;
 	vq->avail_pos.lap = (u32)VRING_PACKED_DESC_F_AVAIL << VRING_PACKED_FLAGS_SHIFT;
 	vq->used_pos = vq->avail_pos;
 	vq->used_pos.lap = VRING_PACKED_NEXT_LAP;
+	vq->kicked_idx = vring_packed_next(vq);
 	vq->added = 0;
 	vq->slots_added = 0;
 	vq->slots_done = 0;
@@ -106,7 +107,7 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 				u16 id, void *token)
 {
 	const struct vring_packed_desc *from = (const void *)table;
-	struct vring_packed_desc *first = &vring_packed(vq)[vq->avail_pos.slot];
+	struct vring_packed_desc *first = vq->avail_pos.desc;
 	u32 first_lap = vq->avail_pos.lap;
 	struct vring_packed_desc *desc;
 	unsigned int i;
@@ -116,7 +117,7 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 	vq->link[id] = n;
 	vq->token[id] = token;
 	for (i = 0; i < n; i++) {
-		desc = &vring_packed(vq)[vq->avail_pos.slot];
+		desc = vq->avail_pos.desc;
 		desc->addr = from[i].addr;
 		desc->len = from[i].len;
 		flags = le16_to_cpu(from[i].flags) | VRING_DESC_F_NEXT;
@@ -161,7 +162,7 @@ void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id)
 u16 virtqueue_packed_batch(struct virtqueue *vq)
 {
 	u32 id_flags = vring_packed_look(vq);
-	u16 id = id_flags, slot = vq->used_pos.slot;
+	u16 id = id_flags, slot = vring_packed_slot(vq, &vq->used_pos);
 
 	if (!vring_packed_is_used(vq, id_flags))
 		return 0;
@@ -173,63 +174,24 @@ u16 virtqueue_packed_batch(struct virtqueue *vq)
 	return (id >= slot ? id : id + vq->num) - slot + 1;
 }
 
-/* Whether the device asked to be told of one of the slots just added. */
-static bool vring_packed_passed(const struct virtqueue *vq, u16 off_wrap,
-				u16 added)
-{
-	bool wrap = off_wrap & VRING_PACKED_EVENT_WRAP;
-	u16 event = off_wrap & ~VRING_PACKED_EVENT_WRAP;
-
-	/* On the first lap AVAIL is set; else the slot is one of the lap before. */
-	if (wrap != !!(vq->avail_pos.lap & (u32)VRING_PACKED_DESC_F_AVAIL <<
-		       VRING_PACKED_FLAGS_SHIFT))
-		event -= vq->num;
-	return (u16)(vq->avail_pos.slot - event - 1) < added;
-}
-
-static bool vring_packed_wants_kick(const struct virtqueue *vq, u16 added)
-{
-	u16 off_wrap;
-
-	switch (le16_to_cpu(READ_ONCE(vq->device_event->flags))) {
-	case VRING_PACKED_EVENT_DISABLE:
-		return false;
-	case VRING_PACKED_EVENT_DESC:
-		if (!vq->event_idx)
-			return true;
-		/* The offset was written before the flags. */
-		vring_rmb(vq);
-		off_wrap = le16_to_cpu(READ_ONCE(vq->device_event->off_wrap));
-		return vring_packed_passed(vq, off_wrap, added);
-	default:
-		return true;
-	}
-}
-
-/* Slot and lap of the next descriptor, as a kick with data says it. */
-static u16 vring_packed_next(const struct virtqueue *vq)
-{
-	bool first = vq->avail_pos.lap & (u32)VRING_PACKED_DESC_F_AVAIL <<
-					 VRING_PACKED_FLAGS_SHIFT;
-
-	return vq->avail_pos.slot | (first ? VRING_PACKED_EVENT_WRAP : 0);
-}
-
 /**
- * virtqueue_packed_kick_prepare() - virtqueue_kick_prepare() of a packed ring
+ * vring_packed_wants_kick() - virtqueue_kick_prepare(), in the rarer cases
  * @vq: the queue; the caller holds its submission lock
+ * @when: the device's event flags and, below, its event
  *
- * Adding made the buffers available already. PACK-KICK-01, PACK-KICK-I01.
+ * Whether the device asked to be told of one of the slots just added.
  */
-bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
+bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 {
-	bool kick;
+	u16 flags = when >> VRING_PACKED_FLAGS_SHIFT & VRING_PACKED_EVENT_FLAGS;
+	u16 event = when & (VRING_PACKED_EVENT_WRAP - 1);
+	u16 next = vring_packed_next(vq);
 
-	vring_mb(vq);
-	kick = vring_packed_wants_kick(vq, vq->added);
-	vq->added = 0;
-	if (unlikely(vq->notify_data))
-		WRITE_ONCE(vq->kicked_idx, vring_packed_next(vq));
-	trace_virtqueue_kick(vq, vq->avail_pos.slot, kick);
-	return kick;
+	if (flags != VRING_PACKED_EVENT_DESC || !vq->event_idx)
+		return flags != VRING_PACKED_EVENT_DISABLE;
+	/* Else the slot is one of the lap before. */
+	if ((when ^ next) & VRING_PACKED_EVENT_WRAP)
+		event -= vq->num;
+	next &= ~VRING_PACKED_EVENT_WRAP;
+	return (u16)(next - event - 1) < vq->added;
 }

@@ -333,7 +333,8 @@ void *virtqueue_get_in_order(struct virtqueue *vq)
 	if (!vq->batch_left)
 		return NULL;
 
-	slot = vq->packed ? vq->used_pos.slot : vq->used_idx & vq->mask;
+	slot = vq->packed ? vring_packed_slot(vq, &vq->used_pos) :
+			    vq->used_idx & vq->mask;
 	token = vq->token[slot];
 	if (!token)
 		return virtqueue_break(vq, "used id, which is not in flight", slot);

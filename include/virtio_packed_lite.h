@@ -20,7 +20,8 @@ bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n);
 void virtqueue_packed_add_chain(struct virtqueue *vq,
 				const struct vring_desc *table, unsigned int n,
 				u16 id, void *token);
-bool virtqueue_packed_kick_prepare(struct virtqueue *vq);
+
+bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when);
 
 void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id);
 u16 virtqueue_packed_batch(struct virtqueue *vq);
@@ -37,12 +38,18 @@ static inline struct vring_packed_desc *vring_packed(const struct virtqueue *vq)
 static __always_inline void vring_packed_step(const struct virtqueue *vq,
 					      struct vring_packed_pos *pos)
 {
-	pos->slot++;
+	pos->desc++;
 	if (unlikely(!--pos->left)) {
-		pos->slot = 0;
+		pos->desc = vring_packed(vq);
 		pos->left = vq->num;
 		pos->lap ^= VRING_PACKED_NEXT_LAP;
 	}
+}
+
+static __always_inline u16 vring_packed_slot(const struct virtqueue *vq,
+					     const struct vring_packed_pos *pos)
+{
+	return vq->num - pos->left;
 }
 
 /* Id and flags in one store, which makes the descriptor the device's. */
@@ -64,7 +71,7 @@ static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 						 unsigned int n, u16 id,
 						 void *token)
 {
-	struct vring_packed_desc *desc = &vring_packed(vq)[vq->avail_pos.slot];
+	struct vring_packed_desc *desc = vq->avail_pos.desc;
 
 	vq->token[id] = token;
 	desc->addr = cpu_to_le64(table_addr);
@@ -75,13 +82,44 @@ static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 	vring_packed_step(vq, &vq->avail_pos);
 }
 
+/* Slot and lap of the next descriptor, as events and kicks name them. */
+static __always_inline u16 vring_packed_next(const struct virtqueue *vq)
+{
+	/* On the first lap AVAIL is set, and on each second more. */
+	u16 wrap = vq->avail_pos.lap >> 8 & VRING_PACKED_EVENT_WRAP;
+
+	return vring_packed_slot(vq, &vq->avail_pos) | wrap;
+}
+
+/*
+ * virtqueue_kick_prepare(): adding made the buffers available already.
+ * PACK-KICK-01, PACK-KICK-I01.
+ */
+static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
+{
+	u16 next = vring_packed_next(vq);
+	bool kick;
+	u32 when;
+
+	vring_mb(vq);
+	/* Where and whether in one load: they belong together. */
+	when = le32_to_cpu(READ_ONCE(*(const __le32 *)vq->device_event));
+	/* One that had nothing to do waits for the first that was added. */
+	kick = likely(when == (VRING_PACKED_EVENT_DESC << VRING_PACKED_FLAGS_SHIFT |
+			       vq->kicked_idx) && next != vq->kicked_idx) ||
+	       vring_packed_wants_kick(vq, when);
+	WRITE_ONCE(vq->kicked_idx, next);
+	vq->added = 0;
+	if (tracepoint_enabled(virtqueue_kick))
+		virtqueue_trace_kick(vq, vring_packed_slot(vq, &vq->avail_pos),
+				     kick);
+	return kick;
+}
+
 /* Id and flags of the next descriptor, in one load. */
 static __always_inline u32 vring_packed_look(const struct virtqueue *vq)
 {
-	const __le32 *id_flags =
-		(const __le32 *)&vring_packed(vq)[vq->used_pos.slot].id;
-
-	return le32_to_cpu(READ_ONCE(*id_flags));
+	return le32_to_cpu(READ_ONCE(*(const __le32 *)&vq->used_pos.desc->id));
 }
 
 /* Whether that is one which the device has given back. */

@@ -27,14 +27,14 @@
 
 /**
  * struct vring_packed_pos - a place in a packed ring
- * @slot: descriptor
- * @left: slots before the end of the ring
+ * @desc: descriptor
  * @lap: AVAIL and USED on this lap, shifted by VRING_PACKED_FLAGS_SHIFT
+ * @left: slots before the end of the ring
  */
 struct vring_packed_pos {
-	u16 slot;
-	u16 left;
+	struct vring_packed_desc *desc;
 	u32 lap;
+	u16 left;
 };
 
 /**
@@ -76,7 +76,7 @@ struct vring_packed_pos {
  * @added: slots filled since the last decision about a kick (packed)
  * @slots_added: slots ever filled (packed, no INDIRECT)
  * @kicked_idx: @avail_idx at the last decision about a kick; of a packed ring,
- *		only with NOTIFICATION_DATA: as a kick says it
+ *		as events name it
  * @free_head: first free slot (without INDIRECT)
  * @num_free: free slots (without INDIRECT)
  * @returned_cons: next entry of @returned to take back
@@ -303,13 +303,13 @@ static __always_inline void *vring_take_token(struct virtqueue *vq, u32 id)
 	return token;
 }
 
-#include "virtio_packed_lite.h"
-
 /* The tracepoints in inline functions; see linux/tracepoint-defs.h. */
 DECLARE_TRACEPOINT(virtqueue_add);
 DECLARE_TRACEPOINT(virtqueue_kick);
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n);
 void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick);
+
+#include "virtio_packed_lite.h"
 
 /**
  * virtqueue_has_room() - can a table of @n descriptors be added now
@@ -373,7 +373,8 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
  */
 static inline u16 virtqueue_next_slot(const struct virtqueue *vq)
 {
-	return vq->packed ? vq->avail_pos.slot : vq->avail_idx & vq->mask;
+	return vq->packed ? vring_packed_slot(vq, &vq->avail_pos) :
+			    vq->avail_idx & vq->mask;
 }
 
 /**
@@ -434,7 +435,7 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
  * Return: true if virtqueue_notify() has to be called, best after dropping the
  * lock, since a notification may leave the guest.
  */
-static inline bool virtqueue_kick_prepare(struct virtqueue *vq)
+static __always_inline bool virtqueue_kick_prepare(struct virtqueue *vq)
 {
 	return vq->packed ? virtqueue_packed_kick_prepare(vq) :
 			    virtqueue_split_kick_prepare(vq);
@@ -534,7 +535,7 @@ static __always_inline bool __virtqueue_enable_cb(struct virtqueue *vq,
 		virtqueue_unsuppress(vq);
 	else if (packed)
 		WRITE_ONCE(vq->driver_event->off_wrap,
-			   cpu_to_le16(vq->used_pos.slot |
+			   cpu_to_le16(vring_packed_slot(vq, &vq->used_pos) |
 				       (vq->used_pos.lap >> VRING_PACKED_FLAGS_SHIFT &
 					VRING_PACKED_EVENT_WRAP)));
 	else

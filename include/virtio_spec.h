@@ -94,6 +94,7 @@ struct vring_packed_event {
 #define VRING_PACKED_EVENT_ENABLE	0
 #define VRING_PACKED_EVENT_DISABLE	1
 #define VRING_PACKED_EVENT_DESC		2
+#define VRING_PACKED_EVENT_FLAGS	3
 
 /* Section 4.1.2: what identifies a virtio block device on PCI */
 #define VIRTIO_PCI_VENDOR	0x1af4

@@ -226,10 +226,7 @@ static void step(unsigned int what)
 	case 0: case 1: case 2:
 		add();
 		break;
-	case 3:
-		virtqueue_publish(vq);
-		break;
-	case 4:
+	case 3: case 4:
 		if (virtqueue_kick_prepare(vq))
 			virtqueue_notify(vq);
 		break;

@@ -248,7 +248,7 @@ bool device_wants_kick(struct device *d, unsigned int added)
 void device_set_flags(struct device *d, u16 flags)
 {
 	d->flags = flags;
-	device_put_shared(d, d->packed ? d->used + 2 : d->used, flags);
+	device_put_shared(d, d->packed ? packed_kick_flags(d) : d->used, flags);
 }
 
 /* Bit 0: no interrupts, please. */

@@ -159,6 +159,7 @@ void packed_step(const struct device *d, struct device_pos *pos);
 u16 packed_event(struct device_pos pos);
 u8 *packed_id(const struct device *d, u16 slot);
 u8 *packed_flags(const struct device *d, u16 slot);
+u8 *packed_kick_flags(const struct device *d);
 struct device_desc packed_get_desc(const struct device *d, u16 slot);
 void packed_put_used(struct device *d, struct device_pos at, u16 id);
 void packed_set_event(struct device *d, u16 event, u16 flags);

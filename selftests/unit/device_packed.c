@@ -38,6 +38,17 @@ u8 *packed_flags(const struct device *d, u16 slot)
 	return d->desc + slot * DESC_SIZE + (d->turned ? 12 : 14);
 }
 
+/* So for when a kick is wanted. */
+static u8 *packed_kick_event(const struct device *d)
+{
+	return d->used + (d->turned ? 2 : 0);
+}
+
+u8 *packed_kick_flags(const struct device *d)
+{
+	return d->used + (d->turned ? 0 : 2);
+}
+
 /* The store of the flags orders what came before it, which the id may not. */
 struct device_desc packed_get_desc(const struct device *d, u16 slot)
 {
@@ -230,7 +241,7 @@ bool packed_wants_irq(struct device *d)
 void packed_set_event(struct device *d, u16 event, u16 flags)
 {
 	d->event = event;
-	device_put_shared(d, d->used, event);
+	device_put_shared(d, packed_kick_event(d), event);
 	shim_fence(SHIM_VIRT_WMB);
 	device_set_flags(d, flags);
 }

@@ -359,7 +359,7 @@ static void write_packed_garbage(struct bed *b)
 	unsigned int n = b->cfg.num;
 	/* Where the driver looks, and with luck in a way that it believes. */
 	struct device_pos at = {
-		.slot = bed_random(b, 2) ? b->vq->used_pos.slot :
+		.slot = bed_random(b, 2) ? vring_packed_slot(b->vq, &b->vq->used_pos) :
 					   bed_random(b, n),
 		.wrap = bed_random(b, 8) ? b->vq->used_pos.lap >> 31 :
 					   bed_random(b, 2),
