@@ -361,6 +361,8 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	err = pci_enable_device(pdev);
 	if (err)
 		goto err_enable;
+	/* Allocating the interrupt lets it through, when somebody answers. */
+	pci_intx(pdev, 0);
 	err = vp_set_dma_mask(vp);
 	if (err)
 		goto err_map;
@@ -529,8 +531,28 @@ static struct pci_driver virtio_pci_driver = {
 	.driver.pm = pm_sleep_ptr(&virtio_pci_pm_ops),
 };
 
+/*
+ * Firmware that read from a disk leaves its INTx up, and while the first one on
+ * that line is probed, nobody would answer for the others. Enabling a function
+ * lets its INTx through again.
+ */
+static void vp_silence_unowned(void)
+{
+	struct pci_dev *pdev = NULL;
+
+	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
+		if (!pci_match_id(virtio_pci_ids, pdev))
+			continue;
+		device_lock(&pdev->dev);
+		if (!pdev->dev.driver && !pci_is_enabled(pdev))
+			pci_intx(pdev, 0);
+		device_unlock(&pdev->dev);
+	}
+}
+
 int virtio_pci_register(void)
 {
+	vp_silence_unowned();
 	return pci_register_driver(&virtio_pci_driver);
 }
 
