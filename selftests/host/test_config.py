@@ -103,7 +103,8 @@ def test_empty_disk_grows(boot):
 @pytest.mark.parametrize("transport", ["legacy", "modern"])
 @pytest.mark.parametrize("indirect", [True, False],
                          ids=["indirect", "direct"])
-@pytest.mark.parametrize("size", [4, 8, 16, 1024])
+@pytest.mark.parametrize("size", [
+    4, *(pytest.param(n, marks=pytest.mark.full) for n in (8, 16)), 1024])
 def test_ring_size(boot, size, indirect, transport):
     """Rings that hardly hold a request, and the largest; long tables in both."""
     g = boot(disks=[

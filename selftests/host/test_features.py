@@ -22,12 +22,17 @@ from vbl.qemu import binary                         # noqa: E402
 MODERN = USUAL + ("BLK_MQ",)
 
 
+def command():
+    """One QEMU for all: one that can have scripted devices, if any."""
+    return scene.qemu()[0] or " ".join(binary())
+
+
 @functools.cache
 def qemu_has(prop):
     """Whether this QEMU's virtio disks have a property."""
     return f"  {prop}=" in subprocess.run(
-        [*binary(), "-device", "virtio-blk-pci,help"], capture_output=True,
-        text=True, check=True).stdout
+        [*command().split(), "-device", "virtio-blk-pci,help"],
+        capture_output=True, text=True, check=True).stdout
 
 
 class Scripted:
@@ -43,7 +48,7 @@ class Scripted:
         if not self.g:
             self.g = self.boot(devices=[self.dev.qemu], share_mem=True,
                                driver=None, append="no_timer_check",
-                               **self.options)
+                               qemu=command(), **self.options)
             scene.load(self.g, "lite", self.params)
         scene.unbind(self.g, self.dev)
         self.dev.become(features, **options)
@@ -74,7 +79,7 @@ class Scripted:
 @pytest.fixture
 def scripted(boot):
     """scripted(): a Scripted, with options for the guest."""
-    why_not = scene.why_not(binary())
+    why_not = scene.qemu()[1]
     if why_not:
         pytest.skip(why_not)
     made = []
@@ -292,7 +297,7 @@ def test_in_order_qemu(boot, kernel, packed):
     if not qemu_has("in_order"):
         pytest.skip("this QEMU has no in_order: 10.0 or newer is needed "
                     "($VBL_QEMU chooses one)")
-    g = boot(kernel=kernel, append="no_timer_check", disks=[
+    g = boot(kernel=kernel, append="no_timer_check", qemu=command(), disks=[
         Disk(transport="modern", in_order=True, packed=packed)])
     assert g.sh(f"cat $(virtio_of {g.bdf(0)})/features")[35] == "1"
     verify(g, g.dev(), "--iodepth=64 --size=16M")
@@ -518,13 +523,15 @@ def interrupts(g, virtio):
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"packed": True}, {"in_order": True}, {"vectors": 0},
-    {"indirect": False}], ids=lambda o: "-".join(o) or "plain")
+    {}, *(pytest.param(o, marks=pytest.mark.full) for o in (
+        {"packed": True}, {"in_order": True}, {"vectors": 0},
+        {"indirect": False}))], ids=lambda o: "-".join(o) or "plain")
 def test_poll(boot, options):
     """Polled queues have no vector, and bring all of their requests."""
     if "in_order" in options and not qemu_has("in_order"):
         pytest.skip("this QEMU has no in_order")
     g = boot(kernel="6.12", params="poll_queues=1", append="no_timer_check",
+             qemu=command(),
              disks=[Disk(transport="modern", num_queues=3, **options)])
     dev = g.dev()
     assert "3 queues" in g.sh("dmesg | grep 'modern disk'")

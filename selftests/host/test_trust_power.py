@@ -5,7 +5,9 @@ import powercut
 import pytest
 
 
-@pytest.mark.parametrize("mode", ["write back", "write through", "switched"])
+@pytest.mark.parametrize("mode", [
+    pytest.param("write back", marks=pytest.mark.full),
+    pytest.param("write through", marks=pytest.mark.full), "switched"])
 def test_power_cut(mode):
     """What was acknowledged is there afterwards."""
     acked, lost = powercut.campaign(1, 1, modes=[mode])
