@@ -13,7 +13,8 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HEADER = os.path.join(TOP, "include", "virtio_features.h")
 README = os.path.join(TOP, "README.md")
-ENTRY = re.compile(r'^VIRTIO_FEATURE\((\d+), (\w+), (\w+), .*,\n\s*"(.*)"\)$',
+START = "\nVIRTIO_FEATURE("
+ENTRY = re.compile(r'^VIRTIO_FEATURE\((\d+), (\w+), (\w+),[^"]*"(.*)"\)$',
                    re.M)
 TAKEN = {"BOTH": "yes", "MODERN": "modern", "LEGACY": "legacy", "NEVER": "no"}
 
@@ -21,9 +22,11 @@ TAKEN = {"BOTH": "yes", "MODERN": "modern", "LEGACY": "legacy", "NEVER": "no"}
 def table():
     """The table as Markdown, a row per feature bit."""
     with open(HEADER, encoding="utf-8") as f:
-        entries = ENTRY.findall(f.read())
-    if not entries:
-        sys.exit(f"{HEADER}: no VIRTIO_FEATURE found")
+        text = f.read()
+    entries = ENTRY.findall(text)
+    if not entries or len(entries) != text.count(START):
+        sys.exit(f"{HEADER}: {len(entries)} of {text.count(START)} "
+                 "VIRTIO_FEATURE can be read")
     rows = ["| bit | feature | taken | why |", "|---|---|---|---|"]
     for bit, name, taken, why in entries:
         rows.append(f"| {bit} | {name} | {TAKEN[taken]} | {why} |")
