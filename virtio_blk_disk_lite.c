@@ -73,16 +73,24 @@ static irqreturn_t (*virtblk_callback(struct virtblk *vblk, unsigned int i))
 	return virtblk_done;
 }
 
+/* Each queue takes what the smallest ring has room for. */
+static unsigned int virtblk_ring_size(const struct virtblk *vblk)
+{
+	unsigned int num = vblk->vqs[0].vq.num, i;
+
+	for (i = 1; i < vblk->nvqs; i++)
+		num = min_t(unsigned int, num, vblk->vqs[i].vq.num);
+	return num;
+}
+
 /*
  * How many requests a ring takes: one per slot with INDIRECT_DESC, else as
  * many as fit with their smallest chain of header, data and status.
  */
 static unsigned int virtblk_choose_depth(struct virtblk *vblk)
 {
-	unsigned int depth = vblk->vqs[0].vq.num, i;
+	unsigned int depth = virtblk_ring_size(vblk);
 
-	for (i = 1; i < vblk->nvqs; i++)
-		depth = min_t(unsigned int, depth, vblk->vqs[i].vq.num);
 	if (!vblk->vqs[0].vq.indirect)
 		depth /= VIRTBLK_EXTRA_DESC + 1;
 	if (queue_depth)
@@ -98,10 +106,8 @@ static unsigned int virtblk_choose_depth(struct virtblk *vblk)
 static int virtblk_fit_segments(struct virtblk *vblk)
 {
 	struct virtblk_limits *lim = &vblk->limits;
-	unsigned int num = vblk->vqs[0].vq.num, i, desc;
+	unsigned int num = virtblk_ring_size(vblk), desc;
 
-	for (i = 1; i < vblk->nvqs; i++)
-		num = min_t(unsigned int, num, vblk->vqs[i].vq.num);
 	lim->max_segments = min(lim->max_segments,
 				(num - VIRTBLK_EXTRA_DESC) /
 				lim->desc_per_segment);
@@ -168,16 +174,11 @@ static int virtblk_find_queues(struct virtblk *vblk)
 
 static int virtblk_alloc_all_mem(struct virtblk *vblk)
 {
-	const struct cpumask *mask;
 	unsigned int i;
-	int node;
 
 	for (i = 0; i < vblk->nvqs; i++) {
-		mask = vblk->vdev->transport->queue_affinity(vblk->vdev, i);
-		node = mask && !cpumask_empty(mask) ?
-		       cpu_to_node(cpumask_first(mask)) :
-		       dev_to_node(vblk->vdev->dev.parent);
-		if (virtblk_alloc_mem(vblk, &vblk->vqs[i], node)) {
+		if (virtblk_alloc_mem(vblk, &vblk->vqs[i],
+				      virtio_queue_node(vblk->vdev, i))) {
 			virtblk_free_all_mem(vblk);
 			return -ENOMEM;
 		}

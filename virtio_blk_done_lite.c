@@ -92,10 +92,10 @@ static noinline void virtblk_complete_holder(struct virtblk_vq *vvq,
 }
 
 /*
- * A request came back from the device. Returns false if the device said so
- * but did not answer: it may still be working on it.
+ * A request came back from the device. If the device said so but did not answer,
+ * it may still be working on it: a breach of the protocol.
  */
-static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
+static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 					     struct request *rq,
 					     struct io_comp_batch *iob)
 {
@@ -103,8 +103,11 @@ static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
 	trace_virtblk_complete(&vvq->vq, rq, status);
-	if (unlikely(status == VIRTIO_BLK_S_UNWRITTEN))
-		return false;
+	if (unlikely(status == VIRTIO_BLK_S_UNWRITTEN)) {
+		virtqueue_break(&vvq->vq, "used id, of a request without status",
+				rq->tag);
+		return;
+	}
 
 	vbr->status = status;
 	if (unlikely(vbr->holds)) {
@@ -113,12 +116,11 @@ static __always_inline bool virtblk_complete(struct virtblk_vq *vvq,
 	}
 
 	if (unlikely(blk_should_fake_timeout(rq->q)))
-		return true;
+		return;
 	if (!blk_mq_complete_request_remote(rq) &&
 	    !blk_mq_add_to_batch(rq, iob, status != VIRTIO_BLK_S_OK,
 				 blk_mq_end_request_batch))
 		virtblk_request_done(rq);
-	return true;
 }
 
 /* Take all that came back; @packed is the format of the ring, a constant. */
@@ -134,9 +136,7 @@ static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
 	do {
 		while ((rq = __virtqueue_get_buf(vq, packed))) {
 			ret = IRQ_HANDLED;
-			if (unlikely(!virtblk_complete(vvq, rq, iob)))
-				virtqueue_break(vq, "used id, of a request without status",
-						rq->tag);
+			virtblk_complete(vvq, rq, iob);
 		}
 	} while (!__virtqueue_enable_cb(vq, packed));
 	return ret;
@@ -151,15 +151,12 @@ static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
  */
 bool virtblk_harvest(struct virtblk_vq *vvq, struct io_comp_batch *iob)
 {
-	struct virtqueue *vq = &vvq->vq;
 	bool found = false;
 	struct request *rq;
 
-	while ((rq = virtqueue_get_buf(vq))) {
+	while ((rq = virtqueue_get_buf(&vvq->vq))) {
 		found = true;
-		if (unlikely(!virtblk_complete(vvq, rq, iob)))
-			virtqueue_break(vq, "used id, of a request without status",
-					rq->tag);
+		virtblk_complete(vvq, rq, iob);
 	}
 	return found;
 }

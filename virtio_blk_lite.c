@@ -226,15 +226,6 @@ static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
  * fail, and given back by virtblk_release().
  */
 
-/* With IN_ORDER the ring says what it is, without it is the tag. */
-static __always_inline u16 virtblk_head(const struct virtblk_vq *vvq,
-					const struct request *rq)
-{
-	if (unlikely(vvq->vq.in_order))
-		return virtqueue_next_slot(&vvq->vq);
-	return rq->tag;
-}
-
 /* How long the table of a request can get, with the data of a discard. */
 static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 				    struct request *rq)
@@ -368,7 +359,8 @@ static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
 		__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++, at.desc_dma +
 				     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
 				     len, VRING_DESC_F_NEXT);
-	virtblk_add_buf(vvq, packed, rq, at, n, virtblk_head(vvq, rq));
+	virtblk_add_buf(vvq, packed, rq, at, n,
+			virtqueue_head(&vvq->vq, rq->tag));
 }
 
 static noinline void virtblk_add_command(struct virtblk_vq *vvq,
@@ -392,7 +384,8 @@ static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
 		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
 	else
 		n = __virtblk_add_segments(vvq, packed, rq, at.desc, flags);
-	virtblk_add_buf(vvq, packed, rq, at, n, virtblk_head(vvq, rq));
+	virtblk_add_buf(vvq, packed, rq, at, n,
+			virtqueue_head(&vvq->vq, rq->tag));
 }
 
 static noinline void virtblk_add_long(struct virtblk_vq *vvq,
@@ -441,7 +434,8 @@ static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 		break;
 	default:
 		virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
-				virtblk_add_rare(vvq, rq), virtblk_head(vvq, rq));
+				virtblk_add_rare(vvq, rq),
+				virtqueue_head(&vvq->vq, rq->tag));
 	}
 }
 

@@ -35,6 +35,13 @@ module_param(trust_queue_reset, bool, 0644);
 MODULE_PARM_DESC(trust_queue_reset,
 		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
 
+/* From here on config changes wait, and nobody reads config. */
+static void virtblk_stop_config(struct virtblk *vblk)
+{
+	virtio_config_disable(vblk->vdev);
+	cancel_work_sync(&vblk->config_work);
+}
+
 /* The queues are quiesced. Afterwards the device owns nothing. */
 static int virtblk_stop_device(struct virtblk *vblk)
 {
@@ -42,8 +49,7 @@ static int virtblk_stop_device(struct virtblk *vblk)
 	unsigned int i;
 	int err;
 
-	virtio_config_disable(vdev);
-	cancel_work_sync(&vblk->config_work);
+	virtblk_stop_config(vblk);
 	err = virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
 	for (i = 0; i < vblk->nvqs; i++)
@@ -324,8 +330,7 @@ static bool virtblk_repair_queues(struct virtblk *vblk)
 	    !virtio_has_feature(vblk->vdev, VIRTIO_F_RING_RESET))
 		return false;
 	/* One at a time uses the registers. */
-	virtio_config_disable(vblk->vdev);
-	cancel_work_sync(&vblk->config_work);
+	virtblk_stop_config(vblk);
 	for (i = 0; i < vblk->nvqs; i++) {
 		if (READ_ONCE(vblk->vqs[i].trouble) &&
 		    !virtblk_repair_queue(&vblk->vqs[i]))
@@ -490,8 +495,7 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 	if (!virtblk_claim(vblk))
 		return 0;
 	vblk->paused = true;
-	virtio_config_disable(vdev);
-	cancel_work_sync(&vblk->config_work);
+	virtblk_stop_config(vblk);
 	if (drained && keeps && !virtio_suspend_device(vdev)) {
 		vdev->transport->sync_irqs(vdev);
 		vblk->asleep = true;

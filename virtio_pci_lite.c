@@ -28,16 +28,6 @@ MODULE_PARM_DESC(force_legacy,
  * Queues
  */
 
-static int vp_node_of(struct vp_device *vp, unsigned int queue)
-{
-	const struct cpumask *mask = vp_queue_affinity(&vp->vdev, queue);
-
-	/* Rings live near the CPUs that use them. */
-	if (mask && !cpumask_empty(mask))
-		return cpu_to_node(cpumask_first(mask));
-	return dev_to_node(&vp->pdev->dev);
-}
-
 /* How large a ring will be: what the device has, or less if less is wanted. */
 static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 {
@@ -92,7 +82,7 @@ static int vp_setup_queue(struct vp_device *vp, unsigned int i)
 	struct virtio_device *vdev = &vp->vdev;
 	struct vp_queue *q = &vp->queues[i];
 	struct virtqueue *vq = q->vq;
-	int node = vp_node_of(vp, i);
+	int node = virtio_queue_node(vdev, i);
 	unsigned int size;
 	int ret;
 

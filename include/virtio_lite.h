@@ -8,7 +8,9 @@
 #ifndef _VIRTIO_LITE_H
 #define _VIRTIO_LITE_H
 
+#include <linux/cpumask.h>
 #include <linux/device.h>
+#include <linux/topology.h>
 #include <linux/gfp_types.h>
 #include <linux/irqreturn.h>
 #include "virtio_spec.h"
@@ -157,6 +159,23 @@ static inline bool virtio_has_feature(const struct virtio_device *vdev,
 				      enum virtio_feature_bit bit)
 {
 	return vdev->features & BIT_ULL(bit);
+}
+
+/**
+ * virtio_queue_node() - NUMA node for the memory of a queue
+ * @vdev: the device, with its interrupts
+ * @queue: which one
+ *
+ * Near the CPUs that use it, where its interrupt is bound to some.
+ */
+static inline int virtio_queue_node(struct virtio_device *vdev,
+				    unsigned int queue)
+{
+	const struct cpumask *mask = vdev->transport->queue_affinity(vdev, queue);
+
+	if (mask && !cpumask_empty(mask))
+		return cpu_to_node(cpumask_first(mask));
+	return dev_to_node(vdev->dev.parent);
 }
 
 int register_virtio_device(struct virtio_device *vdev);

@@ -378,6 +378,18 @@ static inline u16 virtqueue_next_slot(const struct virtqueue *vq)
 }
 
 /**
+ * virtqueue_head() - the head of the next buffer
+ * @vq: the queue; the caller holds its submission lock
+ * @tag: of the caller
+ *
+ * Return: @tag; with IN_ORDER, slots in the order of the ring (SPLIT-DESC-I01).
+ */
+static __always_inline u16 virtqueue_head(const struct virtqueue *vq, u16 tag)
+{
+	return unlikely(vq->in_order) ? virtqueue_next_slot(vq) : tag;
+}
+
+/**
  * virtqueue_add() - make a buffer available
  * @vq: the queue; the caller holds its submission lock
  * @table: @n descriptors filled by virtqueue_set_desc(); stays unchanged until
@@ -396,10 +408,8 @@ static inline void virtqueue_add(struct virtqueue *vq,
 				 const struct vring_desc *table, u64 table_addr,
 				 unsigned int n, u16 tag, void *token)
 {
-	/* SPLIT-DESC-I01: slots in the order of the ring */
-	if (unlikely(vq->in_order))
-		tag = virtqueue_next_slot(vq);
-	__virtqueue_add(vq, vq->packed, table, table_addr, n, tag, token);
+	__virtqueue_add(vq, vq->packed, table, table_addr, n,
+			virtqueue_head(vq, tag), token);
 }
 
 static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
