@@ -10,8 +10,10 @@ import threading
 class Door(threading.Thread):
     """What vfio_user and vhost_user share: a listener, a client, events.
 
-    serve() handles one message of the client and says whether it is still
-    there; drop() forgets all that came from it.
+    header_size     bytes that each message begins with
+    message()       handles one message: its header and its descriptors, of
+                    which it takes those that it keeps from the list
+    drop()          forgets all that came from the client
     """
 
     def __init__(self, dev, path):
@@ -70,15 +72,23 @@ class Door(threading.Thread):
             self.dev.memory.clear()
             self.dev.changed.notify_all()
 
-    def receive(self, header_size):
-        """A header and its descriptors; None when the client is gone."""
+    def serve(self):
+        """One message; False when the client is gone."""
+        fds = []
         try:
-            head, fds, _, _ = socket.recv_fds(self.client, header_size, 64)
+            head, fds, _, _ = socket.recv_fds(self.client, self.header_size,
+                                              64)
             if head:
-                head += self.more(header_size - len(head))
+                head += self.more(self.header_size - len(head))
+            if len(head) < self.header_size:
+                return False
+            self.message(head, fds)
         except OSError:
-            return None, []
-        return (head, fds) if len(head) == header_size else (None, fds)
+            return False
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return True
 
     def more(self, size):
         """The next bytes of the client; fewer when it is gone."""

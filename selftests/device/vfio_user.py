@@ -26,6 +26,8 @@ MASK, UNMASK, TRIGGER = 8, 16, 32
 class Server(Door):
     """A PCI device for one client."""
 
+    header_size = HEADER.size
+
     def __init__(self, dev, path):
         super().__init__(dev, path)
         self.vectors = {}               # (index, vector) -> eventfd
@@ -46,28 +48,17 @@ class Server(Door):
 
     # -- messages -----------------------------------------------------------
 
-    def serve(self):
-        """One message; False when the client is gone."""
-        head, fds = self.receive(HEADER.size)
-        if head is None:
-            return False
-        try:
-            ident, command, size, flags, _ = HEADER.unpack(head)
-            body = self.more(size - HEADER.size)
-            handler = self.handlers.get(command)
-            answer, bad = self.handle(handler, body, fds) if handler \
-                else (b"", True)
-            if flags & NO_REPLY:
-                return True
-            self.client.sendall(HEADER.pack(
-                ident, command, HEADER.size + len(answer),
-                REPLY | (ERROR if bad else 0), 22 if bad else 0) + answer)
-        except OSError:
-            return False
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return True
+    def message(self, head, fds):
+        ident, command, size, flags, _ = HEADER.unpack(head)
+        body = self.more(size - HEADER.size)
+        handler = self.handlers.get(command)
+        answer, bad = self.handle(handler, body, fds) if handler \
+            else (b"", True)
+        if flags & NO_REPLY:
+            return
+        self.client.sendall(HEADER.pack(
+            ident, command, HEADER.size + len(answer),
+            REPLY | (ERROR if bad else 0), 22 if bad else 0) + answer)
 
     def _version(self, body, _fds):
         caps = {"capabilities": {"max_msg_fds": 8,

@@ -32,6 +32,8 @@ READY = DRIVER | FEATURES_OK | DRIVER_OK | 1
 class BackEnd(Door):
     """Serves the queues of a device."""
 
+    header_size = HEADER.size
+
     def __init__(self, dev, path):
         super().__init__(dev, path)
         self.user = Memory()            # by QEMU's own addresses
@@ -48,28 +50,17 @@ class BackEnd(Door):
             GET_QUEUE_NUM: lambda *_: struct.pack("<Q", len(dev.queues)),
         }
 
-    def serve(self):
-        """One message; False when the client is gone."""
-        head, fds = self.receive(HEADER.size)
-        if head is None:
-            return False
-        try:
-            request, flags, size = HEADER.unpack(head)
-            body = self.more(size)
-            self.dev.log.add("vhost", request, len(body))
-            handler = self.handlers.get(request, lambda *_: None)
-            answer, bad = self.handle(handler, body, fds)
-            if answer is None and flags & NEED_REPLY:
-                answer = struct.pack("<Q", int(bad))
-            if answer:
-                self.client.sendall(HEADER.pack(request, VERSION | REPLY,
-                                                len(answer)) + answer)
-        except OSError:
-            return False
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return True
+    def message(self, head, fds):
+        request, flags, size = HEADER.unpack(head)
+        body = self.more(size)
+        self.dev.log.add("vhost", request, len(body))
+        handler = self.handlers.get(request, lambda *_: None)
+        answer, bad = self.handle(handler, body, fds)
+        if answer is None and flags & NEED_REPLY:
+            answer = struct.pack("<Q", int(bad))
+        if answer:
+            self.client.sendall(HEADER.pack(request, VERSION | REPLY,
+                                            len(answer)) + answer)
 
     def drop(self):
         """The client is gone: so are its descriptors."""

@@ -45,8 +45,7 @@ class Campaign:
             raise VblError(why)
         dev = Device()
         with dev, Guest(self.kernel, devices=[dev.qemu], share_mem=True,
-                        driver=None, append="no_timer_check", qemu=qemu,
-                        timeout=0) as g:
+                        driver=None, qemu=qemu, timeout=0) as g:
             g.sh(f"vbl_load {PARAMS}")
             for seed in seeds:
                 if not more(self):

@@ -87,7 +87,7 @@ class Stage:
         self.g = vbl.Guest(
             kernel=self.kernel, devices=args,
             share_mem=True, driver=None, qemu=qemu, timeout=2400, smp=2,
-            append="no_timer_check", **options)
+            **options)
         self.g.__enter__()
         for dev in self.devs.values():
             scene.keep_off(self.g, dev)

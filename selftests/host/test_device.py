@@ -25,7 +25,7 @@ def run(boot):
             if isinstance(devs[0], VhostDevice):
                 args = sum(args, [])
             g = boot(devices=args, share_mem=True, driver=None,
-                     append="no_timer_check", **options)
+                     **options)
             for d in devs:
                 scene.keep_off(g, d)
             scene.load(g, "lite")

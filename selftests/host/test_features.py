@@ -47,8 +47,7 @@ class Scripted:
         """The device becomes this one, and is given to the driver."""
         if not self.g:
             self.g = self.boot(devices=[self.dev.qemu], share_mem=True,
-                               driver=None, append="no_timer_check",
-                               qemu=command(), **self.options)
+                               driver=None, qemu=command(), **self.options)
             scene.load(self.g, "lite", self.params)
         scene.unbind(self.g, self.dev)
         self.dev.become(features, **options)
@@ -181,6 +180,18 @@ def test_queue_reset(scripted, ring):
     s.end()
 
 
+def one_held(s, features):
+    """The device breaks the rules while it holds a write; both are done."""
+    s.be(features, queues=2, script=BadId())
+    s.dev.script.hold = True
+    held = write_from(s, 0, 2)
+    s.dev.wait(lambda d: d.held)
+    arm(s, hold=False)
+    write_from(s, 0, 3).wait()
+    held.wait()
+    assert written(s, 2) and written(s, 3)
+
+
 def test_queue_reset_does_not_help(scripted):
     """The device is reset when a queue cannot be, or holds something."""
     s = scripted()
@@ -197,28 +208,14 @@ def test_queue_reset_does_not_help(scripted):
     s.end()
 
     # A request that the device still works on may not be sent again.
-    s.be(features, queues=2, script=BadId())
-    s.dev.script.hold = True
-    held = write_from(s, 0, 2)
-    s.dev.wait(lambda d: d.held)
-    arm(s, hold=False)
-    write_from(s, 0, 3).wait()
-    held.wait()
-    assert written(s, 2) and written(s, 3)
+    one_held(s, features)
     assert not s.dev.log.find("queue reset")
     assert trouble(s, "queue_resets") == 0 and trouble(s, "resets") == 1
     s.end()
 
     # Unless somebody knows that this device keeps to the rules.
     s.sh("echo 1 >/sys/module/virtio_lite/parameters/trust_queue_reset")
-    s.be(features, queues=2, script=BadId())
-    s.dev.script.hold = True
-    held = write_from(s, 0, 2)
-    s.dev.wait(lambda d: d.held)
-    arm(s, hold=False)
-    write_from(s, 0, 3).wait()
-    held.wait()
-    assert written(s, 2) and written(s, 3)
+    one_held(s, features)
     assert trouble(s, "queue_resets") == trouble(s, "resets") == 1
     s.end()
 
@@ -297,7 +294,7 @@ def test_in_order_qemu(boot, kernel, packed):
     if not qemu_has("in_order"):
         pytest.skip("this QEMU has no in_order: 10.0 or newer is needed "
                     "($VBL_QEMU chooses one)")
-    g = boot(kernel=kernel, append="no_timer_check", qemu=command(), disks=[
+    g = boot(kernel=kernel, qemu=command(), disks=[
         Disk(transport="modern", in_order=True, packed=packed)])
     assert g.sh(f"cat $(virtio_of {g.bdf(0)})/features")[35] == "1"
     verify(g, g.dev(), "--iodepth=64 --size=16M")
@@ -530,8 +527,7 @@ def test_poll(boot, options):
     """Polled queues have no vector, and bring all of their requests."""
     if "in_order" in options and not qemu_has("in_order"):
         pytest.skip("this QEMU has no in_order")
-    g = boot(kernel="6.12", params="poll_queues=1", append="no_timer_check",
-             qemu=command(),
+    g = boot(kernel="6.12", params="poll_queues=1", qemu=command(),
              disks=[Disk(transport="modern", num_queues=3, **options)])
     dev = g.dev()
     assert "3 queues" in g.sh("dmesg | grep 'modern disk'")
