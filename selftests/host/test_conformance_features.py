@@ -62,6 +62,9 @@ def test_in_order(stage, ring, indirect):
 
 # -- RING_RESET --------------------------------------------------------------
 
+PARAMS = "cd /sys/module/virtio_lite/parameters"
+
+
 class SlowQueueReset(Script):
     """Keeps writes, and takes its time to reset a queue."""
 
@@ -84,10 +87,13 @@ def test_ring_reset(stage, ring):
     disk = stage.take("RING_RESET", idents, "modern",
                       (*RINGS[ring], "RING_RESET"))
     dev, g = stage.dev, stage.g
-    g.sh("echo reset >/sys/module/virtio_lite/parameters/timeout_action; "
+    # This device does let go of requests when their queue is reset.
+    g.sh(f"{PARAMS} && echo reset >timeout_action && "
+         f"echo 1 >trust_queue_reset && "
          f"echo 1000 >/sys/block/{disk}/queue/io_timeout")
     with dev.lock:
         dev.script = SlowQueueReset()
+        dev.status_reg.history.clear()
     job = g.start(f"dd if=/dev/urandom of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
     dev.wait(lambda d: d.held, 30, "a write")
@@ -97,9 +103,11 @@ def test_ring_reset(stage, ring):
     with dev.lock:
         dev.release()
     job.wait(60)
-    g.sh("echo auto >/sys/module/virtio_lite/parameters/timeout_action")
+    g.sh(f"{PARAMS} && echo auto >timeout_action && "
+         "echo 0 >trust_queue_reset")
+    assert dev.log.find("queue reset"), "no queue was reset"
+    assert not dev.status_reg.history, "the device was reset"
     exercise(stage, disk)
-    assert dev.log.find("queue reset"), "the whole device was reset"
 
 
 # -- SUSPEND -----------------------------------------------------------------
