@@ -10,7 +10,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from vbl import (CommandFailed, Disk, Guest, SetupError,  # noqa: E402
-                 VblError, build_module, demo, kernels, pick_kernel)
+                 VblError, build_module, demo, kernels, made_kernels,
+                 pick_kernel)
 
 
 def _file(text):
@@ -58,6 +59,8 @@ def cmd_kernels(_args):
     """List the usable kernels."""
     for k in kernels():
         print(f"{k.release}\t{k.headers}")
+    for k in made_kernels():
+        print(f"{k.series}\t{k.release}, made by scripts/setup, for guests")
     return 0 if kernels() else 1
 
 

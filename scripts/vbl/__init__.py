@@ -8,11 +8,13 @@ from .disk import Disk
 from .errors import (BuildFailed, CommandFailed, GuestDied, GuestError,
                      GuestHung, QemuFailed, SetupError, VblError)
 from .guest import Guest
-from .kernel import Kernel, build_module, default_kernel, kernels, pick_kernel
+from .kernel import (Kernel, build_module, default_kernel, kernels,
+                     made_kernels, pick_kernel)
 from .tree import TREE
 
 __all__ = [
     "BuildFailed", "CommandFailed", "Disk", "Guest", "GuestDied",
     "GuestError", "GuestHung", "Kernel", "QemuFailed", "SetupError", "TREE",
-    "VblError", "build_module", "default_kernel", "kernels", "pick_kernel",
+    "VblError", "build_module", "default_kernel", "kernels", "made_kernels",
+    "pick_kernel",
 ]

@@ -15,7 +15,7 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
-from . import cache, debug_kernel, tree
+from . import cache, debug_kernel, lab, tree
 from .errors import BuildFailed, SetupError
 
 
@@ -34,6 +34,8 @@ class Kernel:
     root: Path = None
     # Slow and hungry, for what it checks.
     debug: bool = False
+    # The root holds the compiler too, for this system's is another one.
+    foreign: bool = False
 
     def __str__(self):
         return self.release
@@ -175,18 +177,25 @@ def pick_kernel(want=None):
         return want
     if not want:
         return default_kernel()
-    if want == "debug":
-        found = debug_kernel.find()
-        if not found:
-            raise SetupError("K=debug: it is not built yet; run "
-                             "scripts/setup --debug-kernel")
-        return Kernel(*found, debug=True)
-    for k in kernels():
-        if k.release == want or (k.release.startswith(want) and
-                                 not k.release[len(want)].isdigit()):
+    every = [*kernels(), *made_kernels()]
+    for k in every:
+        if want in (k.series, k.release) or (
+                not k.debug and k.release.startswith(want) and
+                not k.release[len(want)].isdigit()):
             return k
-    have = ", ".join(k.release for k in kernels()) or "none"
-    raise SetupError(f"K={want}: no such kernel; headers installed: {have}")
+    have = ", ".join(k.release for k in every) or "none"
+    raise SetupError(f"K={want}: no such kernel; there are: {have} "
+                     "(scripts/setup --help tells how to get more)")
+
+
+def made_kernels():
+    """Those that scripts/setup made in the cache: not chosen unless named."""
+    found = lab.find_kernel()
+    if found:
+        yield Kernel(*found, foreign=True)
+    found = debug_kernel.find()
+    if found:
+        yield Kernel(*found, debug=True)
 
 
 def series():
@@ -197,11 +206,34 @@ def series():
     return list(newest.values())
 
 
-def _compiler_id():
+def _compiler_id(kernel):
+    if kernel.foreign:
+        return cache.file_stamp(kernel.root / "usr/bin/gcc")
     cc = os.environ.get("CC", "gcc")
     got = subprocess.run([cc, "-dumpfullversion"], capture_output=True,
                          text=True)
     return [cc, got.stdout.strip()]
+
+
+# $1 is the kernel's root and $2 the module's folder; the rest is for make.
+_FOREIGN = """root=$1 folder=$2; shift 2
+for d in proc dev; do mount --rbind /$d "$root/$d" || exit; done
+mount --bind "$folder" "$root/mnt" || exit
+PATH=/usr/bin:/usr/sbin exec chroot "$root" make "$@"
+"""
+
+
+def _make_argv(kernel, folder, args):
+    """make for a module in @folder, with the compiler that @kernel needs."""
+    args = [f"-j{os.cpu_count()}", *args, "modules"]
+    if not kernel.foreign:
+        return ["make", "-C", str(kernel.headers), f"M={folder}", *args]
+    inside = "/" / kernel.headers.relative_to(kernel.root)
+    alone = ["unshare", "--mount"]
+    if os.getuid():
+        alone += ["--map-root-user"]
+    return [*alone, "sh", "-c", _FOREIGN, "sh", str(kernel.root), str(folder),
+            "-C", str(inside), "M=/mnt", *args]
 
 
 def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
@@ -215,7 +247,7 @@ def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
     if "Kbuild" not in names:
         raise BuildFailed(f"{source}: no Kbuild file, nothing to build")
     inputs = [kernel.release, cache.file_stamp(kernel.headers / "Makefile"),
-              _compiler_id(), list(make_args),
+              _compiler_id(kernel), list(make_args),
               [[n, cache.file_hash(Path(source) / n)] for n in names]]
 
     def make(folder):
@@ -224,8 +256,7 @@ def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(Path(source) / name, target)
         got = subprocess.run(
-            ["make", "-C", str(kernel.headers), f"M={folder}",
-             f"-j{os.cpu_count()}", *make_args, "modules"],
+            _make_argv(kernel, folder, make_args),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={k: v for k, v in os.environ.items()
                  if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "M", "K")})
