@@ -33,8 +33,9 @@ class Request:
         self.kind, self.reserved, self.sector = struct.unpack(
             "<IIQ", raw.ljust(16, b"\0"))
         total = sum(n for _, n in writable)
-        tail = 9 if self.kind == ZONE_APPEND else 1
-        self.room, self.tail = cut(writable, max(0, total - tail))
+        # An append brings nothing but its sector, and status at the end.
+        self.room, self.tail = cut(writable, 0 if self.kind == ZONE_APPEND
+                                   else max(0, total - 1))
         self.out_len = sum(n for _, n in self.out)
         self.room_len = sum(n for _, n in self.room)
         self.append_sector = 0
@@ -62,9 +63,9 @@ class Request:
 
     def finish(self, status):
         """Write the status; bytes written in all, for the used element."""
-        tail = bytes([status & 0xff])
-        if self.kind == ZONE_APPEND:
-            tail = struct.pack("<Q", self.append_sector) + tail
+        sector = struct.pack("<Q", self.append_sector)
+        size = sum(n for _, n in self.tail)
+        tail = sector[:size - 1].ljust(size - 1, b"\0") + bytes([status & 255])
         at = 0
         for a, n in self.tail:
             self.dev.memory.write(a, tail[at:at + n])

@@ -5,9 +5,10 @@ A feature that the driver does not take makes its rows "n/a".
 """
 
 import pytest
+from append import append, appended
 from conform import Script, play, scene
 from device import HOLD
-from device.spec import IN, NEEDS_RESET, OUT, SUSPENDED
+from device.spec import IN, NEEDS_RESET, OK, OUT, SUSPENDED, ZONE_APPEND
 from test_conformance import ALL, RINGS, exercise, requests
 from test_conformance_rings import read
 
@@ -201,15 +202,63 @@ def test_zones(stage, ring):
                     "oflag=direct 2>&1")[0], "a write out of order succeeded"
 
 
+class GatherAppends(Script):
+    """Keeps appends until there are as many as wanted."""
+
+    def request(self, dev, req):
+        return HOLD if req.kind == ZONE_APPEND else None
+
+
+class Elsewhere(Script):
+    """Says of appends that they went to another zone."""
+
+    def request(self, dev, req):
+        if req.kind != ZONE_APPEND:
+            return None
+        req.append_sector = 3 << 13
+        return OK
+
+
+@BOTH
 @play()
-def test_zone_append(stage):
+def test_zone_append(stage, ring):
     """Appends go to the start of a zone, and say where they went."""
-    features = [f for f in ALL if f != "BLK_DISCARD"]
+    features = [f for f in RINGS[ring] if f != "BLK_DISCARD"]
     idents = "BLK-ZONE-06 BLK-ZONE-07 BLK-ZONE-08 BLK-ZONE-09 BLK-ZONE-I01"
-    stage.take("BLK_ZONED", idents, "modern", (*features, "BLK_ZONED"),
-               zones={})
-    stage.observes.clear()
-    pytest.skip("nothing in this guest appends to zones")
+    disk = stage.take("BLK_ZONED", idents, "modern",
+                      (*features, "BLK_ZONED"), queues=1,
+                      zones={"conventional": 1, "capacity": 6144},
+                      config={"max_append_sectors": 128})
+    g, dev, zone = stage.g, stage.dev, stage.dev.blk.zones.zones[2]
+    assert g.sh(f"cat /sys/block/{disk}/queue/zone_append_max_bytes") == \
+        "65536\n"
+    with dev.lock:
+        dev.script = GatherAppends()
+    job = append(g, disk, zone.start, count=8, bytes=8192)
+    dev.wait(lambda d: len(d.held) == 8, 60, "eight appends")
+    # The last one is done first, and all of them come back together.
+    with dev.lock:
+        dev.release(*reversed(dev.held))
+        dev.script = Script()
+    went = appended(job)
+    assert sorted(went) == [zone.start + n * 16 for n in range(8)]
+    assert went != sorted(went)
+    for n, sector in enumerate(went, 1):
+        assert dev.blk.data[sector * 512:sector * 512 + 8192] == \
+            bytes([n]) * 8192, f"append {n} is not at {sector}"
+
+    # As long as may be, and no longer.
+    assert appended(append(g, disk, zone.start, bytes=65536)) == \
+        [zone.start + 128]
+    count = len(requests(dev, ZONE_APPEND))
+    assert appended(append(g, disk, zone.start, bytes=69632))[0] < 0
+    stage.expect("BLK-ZONE-08", len(requests(dev, ZONE_APPEND)) == count,
+                 "an append that is too long was sent")
+    # What cannot be is an error, not somebody else's sector.
+    with dev.lock:
+        dev.script = Elsewhere()
+    got = appended(append(g, disk, zone.start))[0]
+    stage.expect("BLK-ZONE-09", got < 0, f"a sector of another zone: {got}")
 
 
 @play()

@@ -14,7 +14,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from append import append, appended                 # noqa: E402
 from device import HOLD, USUAL, Device, Script, scene   # noqa: E402
+from device.spec import ZONE_APPEND                 # noqa: E402
 from load import Busy, verify                       # noqa: E402
 from vbl import Disk                                # noqa: E402
 from vbl.qemu import binary                         # noqa: E402
@@ -564,6 +566,21 @@ def test_poll_recover(scripted):
         s.sh(f"wait_for 30 grep -qx {n} /sys/block/$D/trouble/resets")
     job.wait(120)
     s.good()
+    s.end()
+
+
+def test_poll_append(scripted):
+    """Appends that are polled for, in a batch, say where they went too."""
+    s = scripted(kernel="6.12", params="poll_queues=1")
+    s.be(HM, queues=2, zones={})
+    went = appended(append(s.g, s.name, ZONE // 512, count=16, poll=1), 60)
+    assert sorted(went) == [ZONE // 512 + 8 * n for n in range(16)]
+    for n, sector in enumerate(went, 1):
+        assert s.dev.blk.data[sector * 512:sector * 512 + 4096] == \
+            bytes([n]) * 4096
+    assert {e[3] for e in s.dev.log.find("request") if e[4] == ZONE_APPEND} \
+        == {1}, "these were not polled for"
+    s.good("BLK-ZONE-06", "BLK-ZONE-I01")
     s.end()
 
 
