@@ -31,7 +31,9 @@ vbl_load_upstream()
 vbl_disks()
 {
 	for _d in "$PCI"/devices/*; do
-		case $(cat "$_d/vendor"):$(cat "$_d/device") in
+		read -r _vendor <"$_d/vendor"
+		read -r _device <"$_d/device"
+		case $_vendor:$_device in
 		0x1af4:0x1001 | 0x1af4:0x1042)
 			echo "${_d##*/}"
 			;;
@@ -43,7 +45,8 @@ vbl_disks()
 pci_driver()
 {
 	[ -e "$PCI/devices/$1/driver" ] || return 0
-	basename "$(readlink "$PCI/devices/$1/driver")"
+	_name=$(readlink "$PCI/devices/$1/driver")
+	echo "${_name##*/}"
 }
 
 # virtio_of BDF: its virtioN device folder, on either virtio bus.
@@ -60,7 +63,8 @@ virtio_driver()
 {
 	_v=$(virtio_of "$1") || return 0
 	[ -e "$_v/driver" ] || return 0
-	basename "$(readlink "$_v/driver")"
+	_name=$(readlink "$_v/driver")
+	echo "${_name##*/}"
 }
 
 # disk_of BDF: the block device of a PCI function (vda), or failure.
@@ -68,7 +72,7 @@ disk_of()
 {
 	for _d in "$PCI/devices/$1"/virtio*/block/* \
 		"$PCI/devices/$1"/nvme/nvme*/nvme*n*; do
-		[ -d "$_d" ] && basename "$_d" && return 0
+		[ -d "$_d" ] && echo "${_d##*/}" && return 0
 	done
 	echo "disk_of: no disk at $1" >&2
 	return 1
@@ -119,10 +123,12 @@ vbl_take_all()
 # A last resort, for conditions that announce themselves to nobody.
 wait_for()
 {
-	_end=$(($(date +%s) + $1 + 1))
+	_left=$1 _end=
 	shift
 	while ! _out=$("$@" 2>&1); do
-		if [ "$(date +%s)" -ge $_end ]; then
+		_now=$(date +%s)
+		: "${_end:=$((_now + _left + 1))}"
+		if [ "$_now" -ge "$_end" ]; then
 			echo "wait_for: never came true: $*: $_out" >&2
 			return 1
 		fi

@@ -19,7 +19,10 @@ from .qemu import Process, choose, time_scale, work_folder
 # no_timer_check: on a busy host an emulated timer may be too late to be found.
 APPEND = ("console=ttyS0,115200 quiet panic=-1 oops=panic panic_on_warn=1 "
           "hung_task_panic=1 softlockup_panic=1 mitigations=off tsc=reliable "
-          "log_buf_len=4M random.trust_cpu=on no_timer_check")
+          "log_buf_len=4M random.trust_cpu=on no_timer_check "
+          # Tests and tables of cryptography: half of an emulated boot.
+          "cryptomgr.notests initcall_blacklist=jent_mod_init,"
+          "crypto_kdf108_init,init_encrypted")
 TOOLS_SLOT = "0x1e"
 BOOT_SECONDS = 90
 TAIL = 40

@@ -40,6 +40,9 @@ TOOLS = (
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+# What a signed module ends in.
+SIGNED = b"~Module signature appended~\n"
+
 # Whatever this file does is an input of what it makes.
 _SELF = cache.file_hash(__file__)
 
@@ -67,9 +70,21 @@ def _busybox():
     raise SetupError("busybox is missing; run scripts/setup")
 
 
+def _agent():
+    """Path of the program that serves the host."""
+    source = GUEST_FILES / "agent.c"
+    command = [os.environ.get("CC", "gcc"), "-O2", "-Wall", "-static"]
+
+    def make(folder):
+        _run([*command, "-o", str(folder / "agent"), str(source)])
+
+    return cache.entry("agent", [command, cache.file_hash(source)], make) / \
+        "agent"
+
+
 def base():
     """Path of the base segment."""
-    busybox = _busybox()
+    busybox, agent = _busybox(), _agent()
 
     def make(folder):
         applets = subprocess.run([busybox, "--list"], capture_output=True,
@@ -83,6 +98,7 @@ def base():
             # What a mount without -t tries, loading the module for it.
             c.file("etc/filesystems", "ext4\n")
             c.copy("bin/busybox", busybox, 0o755)
+            c.copy("lib/vbl/agent", agent, 0o755)
             for a in applets:
                 if a != "busybox" and a not in TOOLS:
                     c.symlink(f"bin/{a}", "busybox")
@@ -96,7 +112,8 @@ def base():
                 c.symlink(f"bin/{tool}", "/lib/vbl/tool")
             c.close()
 
-    return cache.entry("base", [_SELF, cache.file_stamp(busybox), TOOLS], make) / \
+    return cache.entry("base", [_SELF, cache.file_stamp(busybox),
+                                cache.file_stamp(agent), TOOLS], make) / \
         "base.cpio"
 
 
@@ -139,11 +156,20 @@ def _plain(path):
     """A module's bytes, decompressed: the guest need not spend the time."""
     data = Path(path).read_bytes()
     if path.name.endswith(".xz"):
-        return lzma.decompress(data)
+        data = lzma.decompress(data)
     if path.name.endswith(".zst"):
-        return subprocess.run(["zstd", "-dcq", str(path)], check=True,
+        data = subprocess.run(["zstd", "-dcq", str(path)], check=True,
                               capture_output=True).stdout
-    return data
+    return _unsigned(data)
+
+
+def _unsigned(data):
+    """A module without its signature, which takes a guest long to check."""
+    if not data.endswith(SIGNED):
+        return data
+    # Before the words stands a header, whose last four bytes are a length.
+    end = len(data) - len(SIGNED)
+    return data[:end - 12 - int.from_bytes(data[end - 4:end], "big")]
 
 
 def modules(kernel, extra=()):
@@ -214,8 +240,7 @@ def run_segment(out, ko=None, files=None):
     """Write the segment that belongs to one run to the open file @out."""
     c = Cpio(out)
     c.copy("init", GUEST_FILES / "init", 0o755)
-    for name in ("agent", "tool"):
-        c.copy(f"lib/vbl/{name}", GUEST_FILES / name, 0o755)
+    c.copy("lib/vbl/tool", GUEST_FILES / "tool", 0o755)
     c.copy("lib/vbl.sh", GUEST_FILES / "vbl.sh", 0o644)
     c.copy("bin/bind-lite", tree.TREE / "scripts" / "bind-lite", 0o755)
     if ko:
