@@ -247,13 +247,14 @@ class Device:
         self._pending = [q.enabled and q.ring.pending() for q in self.queues]
 
     def wake(self):
-        """The driver wants to go on."""
+        """The driver has seen that it can go on."""
         for q, before in zip(self.queues, self._pending):
             if q.enabled:
                 self.check.rule("GEN-SUSP-04", q.ring.pending() <= before,
                                 "queue {}: new buffers while suspended",
                                 q.index)
         self.suspended = False
+        self.run_all()
 
     # -- kicks and requests -------------------------------------------------
 
@@ -266,7 +267,8 @@ class Device:
                     self.status):
             return
         if self.has("SUSPEND"):
-            rule("GEN-SUSP-05", not self.suspended, "kick while suspended")
+            rule(self.status_reg.unsettled() or "GEN-SUSP-05",
+                 not self.suspended, "kick while suspended")
         if not rule("PCI-NADDR-I01", q is not None and q.enabled,
                     "kick of {:#x} at {} is no queue's", value, offset):
             return

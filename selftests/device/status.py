@@ -33,12 +33,28 @@ class Status:
         if self.pending is not None and dev.now() >= self.until:
             self.value, self.pending = self.pending, None
             dev.log.add("status", self.value)
+            if dev.suspended:
+                self._settled()
         if self.value == 0:
             if self.unread_reset:
                 self.rule(self._reset_rules(), True)
             self.unread_reset = False
         self.unread_ok = False
         return self.value
+
+    def _settled(self):
+        """The driver has waited until it is suspended, or awake."""
+        if self.value & SUSPENDED:
+            self.rule("GEN-SUSP-03", True)
+        else:
+            self.rule("GEN-SUSP-07", True)
+            self.dev.wake()
+
+    def unsettled(self):
+        """What requires to wait now, if anything does."""
+        if not self.dev.suspended or self.pending is None:
+            return None
+        return "GEN-SUSP-03" if self.pending & SUSPENDED else "GEN-SUSP-07"
 
     def _reset_rules(self):
         return "GEN-RESET-01" if self.dev.legacy_used \
@@ -51,6 +67,9 @@ class Status:
                       "{} before status read as 0", name)
             self.unread_reset = False
             self.pending, self.value = None, 0
+        if self.unsettled():
+            self.rule(self.unsettled(), False, "{} before status says so",
+                      name)
         if self.unread_ok:
             self.rule("GEN-INIT-02", False,
                       "{} before FEATURES_OK was read back", name)
@@ -128,7 +147,6 @@ class Status:
             dev.suspend()
         elif old & SUSPENDED and value & DRIVER_OK:
             self.pending = old & ~SUSPENDED | DRIVER_OK
-            dev.wake()
         else:
             self.rule("GEN-STATUS-02", False, "{:#x} after {:#x}", value, old)
             return
