@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from vbl import TREE, GuestError
-from vbl.kernel import pick_kernel, series
+from vbl.kernel import made_kernels, pick_kernel, series
 from vbl.qemu import binary
 
 from . import cost, document, growth, page, pairs, registers, rest, show
@@ -23,7 +23,7 @@ def add_arguments(parser):
     """The options of bench.py run."""
     parser.add_argument("-k", "--kernel", action="append",
                         help="release or prefix, such as 6.1; repeatable; "
-                        "the newest of each series when there is none")
+                        "every one but the debug kernel when there is none")
     parser.add_argument("--full", action="store_true",
                         help="also what takes long")
     parser.add_argument("--count", type=int, default=4000,
@@ -58,7 +58,7 @@ def _one_kernel(kernel, args, say):
     rows, lines = [], out["lines"]
 
     def costs():
-        c = cost.Cost(say, args.count, 30 if args.full else 11)
+        c = cost.Cost(say, args.count, 60 if args.full else 31)
         try:
             c.everything(kernel, args.ko)
         finally:
@@ -74,7 +74,8 @@ def _one_kernel(kernel, args, say):
 
     def times():
         got, out["points"] = pairs.measure(
-            kernel, args.ko, say, args.pairs or (150 if args.full else 40))
+            kernel, args.ko, say, args.pairs or (300 if args.full else 100),
+            args.full)
         rows.extend(got)
 
     parts = {
@@ -101,7 +102,8 @@ def run(args):
     """Measure everything, print it, keep it."""
     if not args.no_page:
         page.gnuplot()
-    kernels = [pick_kernel(k) for k in args.kernel or series()]
+    kernels = [pick_kernel(k) for k in args.kernel or (
+        *(k for k in made_kernels() if not k.debug), *series())]
     began = time.monotonic()
 
     def say(what):
