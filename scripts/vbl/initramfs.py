@@ -21,7 +21,7 @@ from pathlib import Path
 from . import cache, tree
 from .cpio import Cpio
 from .errors import SetupError
-from .kernel import _run
+from .kernel import _run, unpack_zstd
 
 GUEST_FILES = tree.TREE / "scripts" / "in-guest"
 
@@ -158,8 +158,7 @@ def _plain(path):
     if path.name.endswith(".xz"):
         data = lzma.decompress(data)
     if path.name.endswith(".zst"):
-        data = subprocess.run(["zstd", "-dcq", str(path)], check=True,
-                              capture_output=True).stdout
+        data = unpack_zstd(data)
     return _unsigned(data)
 
 
