@@ -267,13 +267,43 @@ void virtblk_set_capacity(struct virtblk *vblk)
 		queue_work(virtblk_wq, &vblk->zones_work);
 }
 
+/*
+ * Whether a disk is read-only is a feature, which can change with a reset only.
+ * Who had it open before, such as a file system, can still send writes, which
+ * the device fails. Returns whether a reset was started.
+ */
+static bool virtblk_follow_ro(struct virtblk *vblk)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	bool ro = virtio_has_feature(vdev, VIRTIO_F_BLK_RO);
+
+	if (ro != vblk->limits.read_only) {
+		vblk->limits.read_only = ro;
+		set_disk_ro(vblk->disk, ro);
+		virtio_info(vdev, "%s: the device made it %s\n",
+			    vblk->disk->disk_name, ro ? "read-only" : "writable");
+	}
+	if (!(vdev->regs->get_features(vdev) & VIRTIO_BIT(BLK_RO)) == !ro)
+		return false;
+	virtblk_recover(vblk, ro ? "read-only no more" : "read-only from now on",
+			NULL);
+	return true;
+}
+
 /* Of all that a device may change, what it says the change is about. */
 static void virtblk_config_news(struct virtblk *vblk)
 {
+	struct virtio_device *vdev = vblk->vdev;
+
+	if (virtblk_follow_ro(vblk))
+		return;
 	virtblk_set_capacity(vblk);
-	if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_WRITE_ZEROES))
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_WRITE_ZEROES))
 		WRITE_ONCE(vblk->limits.zeroes_unmap,
-			   virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
+			   virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
+	if (virtblk_read_writeback(vdev) != vblk->limits.writeback &&
+	    !READ_ONCE(vblk->removing))
+		queue_work(virtblk_wq, &vblk->cache_work);
 }
 
 /**
@@ -332,31 +362,61 @@ static ssize_t cache_type_show(struct device *dev,
 	return sysfs_emit(buf, "%s\n", virtblk_cache_types[vblk->limits.writeback]);
 }
 
-static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
+/* The device says that its cache is like this now. */
+static int virtblk_follow_cache(struct virtblk *vblk, bool writeback)
 {
-	struct virtio_device *vdev = vblk->vdev;
 	int err;
 
-	if (!vdev)
-		return -ENODEV;
-	virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
-	if (virtio_cread8(vdev, VIRTIO_BLK_CFG_WRITEBACK) != writeback)
-		return -EIO;
 	/*
 	 * BLK-OP-13: what was written before is not safe yet. While the block
 	 * layer still knows of a cache, it can be told to empty it.
 	 */
 	if (!writeback && vblk->limits.writeback) {
 		err = blkdev_issue_flush(vblk->disk->part0);
-		if (err) {
-			virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, 1);
+		if (err)
 			return err;
-		}
 	}
+	/* Also if the device was reset meanwhile, and told what it was before. */
+	if (virtblk_read_writeback(vblk->vdev) != writeback)
+		return -EIO;
 	err = compat_set_writeback(vblk->disk, writeback);
 	if (!err)
 		vblk->limits.writeback = writeback;
 	return err;
+}
+
+static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
+{
+	int err;
+
+	if (!vblk->vdev)
+		return -ENODEV;
+	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
+	err = virtblk_follow_cache(vblk, writeback);
+	if (err)
+		virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK,
+			       vblk->limits.writeback);
+	return err;
+}
+
+/**
+ * virtblk_cache_work() - the device caches writes in another way than before
+ * @work: of the disk
+ *
+ * Apart from the config work for the reason that virtblk_zones_work() is.
+ */
+void virtblk_cache_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, cache_work);
+	bool writeback;
+
+	mutex_lock(&vblk->vdev_mutex);
+	writeback = virtblk_read_writeback(vblk->vdev);
+	if (writeback != vblk->limits.writeback &&
+	    !virtblk_follow_cache(vblk, writeback))
+		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",
+			    vblk->disk->disk_name, virtblk_cache_types[writeback]);
+	mutex_unlock(&vblk->vdev_mutex);
 }
 
 static ssize_t cache_type_store(struct device *dev,

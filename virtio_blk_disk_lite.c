@@ -314,6 +314,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	mutex_init(&vblk->vdev_mutex);
 	INIT_WORK(&vblk->config_work, virtblk_config_work);
 	INIT_WORK(&vblk->zones_work, virtblk_zones_work);
+	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
 	dev_set_drvdata(&vdev->dev, vblk);
 
@@ -384,6 +385,7 @@ static void virtblk_remove(struct virtio_device *vdev)
 	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_kill(vblk);
 	cancel_work_sync(&vblk->zones_work);
+	cancel_work_sync(&vblk->cache_work);
 	del_gendisk(vblk->disk);
 	cancel_work_sync(&vblk->recover_work);
 	virtio_config_disable(vdev);
@@ -409,6 +411,7 @@ static void virtblk_shutdown(struct virtio_device *vdev)
 static struct virtio_driver virtblk_driver = {
 	.driver.name = "virtio_blk_lite",
 	.device = VIRTIO_ID_BLOCK,
+	.may_change = VIRTIO_BIT(BLK_RO),
 	.accept = virtblk_accept,
 	.probe = virtblk_probe,
 	.remove = virtblk_remove,

@@ -98,8 +98,13 @@ static bool virtblk_return_one(struct request *rq, void *data)
 	    (ret->vvq && ret->vvq != vvq))
 		return true;
 	vbr->fate = ret->fate;
-	/* An append that was done and is done again would be there twice. */
-	if (virtblk_gave_up(rq) || req_op(rq) == REQ_OP_ZONE_APPEND)
+	/*
+	 * An append that was done and is done again would be there twice. And
+	 * the disk may have become read-only.
+	 */
+	if (virtblk_gave_up(rq) || req_op(rq) == REQ_OP_ZONE_APPEND ||
+	    (op_is_write(req_op(rq)) &&
+	     virtio_has_feature(vvq->vblk->vdev, VIRTIO_F_BLK_RO)))
 		vbr->fate = VIRTBLK_FAIL;
 	virtblk_release(vvq, rq);
 	blk_mq_complete_request(rq);

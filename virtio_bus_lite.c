@@ -99,8 +99,9 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 	if (err)
 		return err;
 
-	/* Once chosen they stay: rings and limits were built on them. */
-	if (vdev->features && vdev->features != accepted) {
+	/* Once chosen they stay: rings and limits were built on most of them. */
+	if (vdev->features &&
+	    (vdev->features ^ accepted) & ~drv->may_change) {
 		virtio_err(vdev, "device came back with features %#llx instead of %#llx\n",
 			   accepted, vdev->features);
 		return -ENODEV;

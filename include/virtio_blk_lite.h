@@ -253,6 +253,7 @@ enum virtblk_state {
  * @recover_work: repairs the device
  * @config_work: acts on a config change
  * @zones_work: looks at the zones again when there are more or fewer
+ * @cache_work: follows the device when it changes how it caches
  * @recover_last: jiffies of the last recovery
  * @recover_harvests: of all queues at that time
  * @recover_count: recoveries in a row that did not help
@@ -276,6 +277,7 @@ struct virtblk {
 	struct work_struct recover_work;
 	struct work_struct config_work;
 	struct work_struct zones_work;
+	struct work_struct cache_work;
 	unsigned long recover_last;
 	u32 recover_harvests;
 	unsigned int recover_count;
@@ -428,6 +430,7 @@ int virtblk_read_limits(struct virtio_device *vdev,
 void virtblk_set_capacity(struct virtblk *vblk);
 void virtblk_config_changed(struct virtio_device *vdev);
 void virtblk_config_work(struct work_struct *work);
+void virtblk_cache_work(struct work_struct *work);
 
 extern const struct block_device_operations virtblk_fops;
 const struct attribute_group **virtblk_groups(struct virtblk *vblk);

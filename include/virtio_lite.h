@@ -118,6 +118,7 @@ struct virtio_device {
  * struct virtio_driver - a driver of one kind of virtio device
  * @driver: its place in the driver core
  * @device: the virtio device id it drives
+ * @may_change: features that may differ when a device comes back after a reset
  * @accept: last word on the features that were going to be accepted; may
  *	    return fewer, and may read config (GEN-INIT-03). On error the
  *	    device is refused
@@ -135,6 +136,7 @@ struct virtio_device {
 struct virtio_driver {
 	struct device_driver driver;
 	u32 device;
+	u64 may_change;
 	int (*accept)(struct virtio_device *vdev, u64 *features);
 	int (*probe)(struct virtio_device *vdev);
 	void (*remove)(struct virtio_device *vdev);

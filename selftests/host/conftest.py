@@ -8,6 +8,7 @@ Fixtures
     image       image("64M", "qcow2") -> path of a fresh image
     programs    the pool of guests that test programs share
     stage       scripted devices in a guest, see conform.py
+    scripted    one such device, see scripted.py
 
 Marks
     full        only with --full (make check-all)
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import vbl                          # noqa: E402
 from vbl import kernel as kernel_room, ktap, program    # noqa: E402
 
-pytest_plugins = ["conform"]
+pytest_plugins = ["conform", "scripted"]
 RESULTS = {}            # node id -> passed, failed or skipped
 
 

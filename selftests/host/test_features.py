@@ -5,96 +5,13 @@ Each case has one guest, whose device becomes another one as often as needed.
 The device judges every access; a rule that the driver broke fails the case.
 """
 
-import functools
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from append import append, appended                 # noqa: E402
-from device import HOLD, USUAL, Device, Script, scene   # noqa: E402
-from device.spec import ZONE_APPEND                 # noqa: E402
-from load import Busy, verify                       # noqa: E402
-from vbl import Disk                                # noqa: E402
-from vbl.qemu import binary                         # noqa: E402
-
-MODERN = USUAL + ("BLK_MQ",)
-
-
-def command():
-    """One QEMU for all: one that can have scripted devices, if any."""
-    return scene.qemu()[0] or " ".join(binary())
-
-
-@functools.cache
-def qemu_has(prop):
-    """Whether this QEMU's virtio disks have a property."""
-    return f"  {prop}=" in subprocess.run(
-        [*command().split(), "-device", "virtio-blk-pci,help"],
-        capture_output=True, text=True, check=True).stdout
-
-
-class Scripted:
-    """A guest with the module, and the device in it."""
-
-    def __init__(self, boot, params="", **options):
-        self.boot, self.params, self.options = boot, params, options
-        self.dev, self.g, self.name = Device(MODERN), None, None
-        self.tried = []         # what was written to status until it was bound
-
-    def be(self, features=MODERN, **options):
-        """The device becomes this one, and is given to the driver."""
-        if not self.g:
-            self.g = self.boot(devices=[self.dev.qemu], share_mem=True,
-                               driver=None, qemu=command(), **self.options)
-            scene.load(self.g, "lite", self.params)
-        scene.unbind(self.g, self.dev)
-        self.dev.become(features, **options)
-        self.name = scene.bind(self.g, self.dev, "lite")
-        self.tried = list(self.dev.status_reg.history)
-        self.dev.status_reg.history.clear()
-        return self.name
-
-    def sh(self, command, **options):
-        """A command in the guest, in which $D is the disk."""
-        return self.g.sh(f"D={self.name}; {command}", **options)
-
-    def copy(self, **options):
-        """Data goes there and comes back."""
-        scene.copy(self.g, self.name, **options)
-
-    def good(self, *idents):
-        """No rule was broken, and these were looked at."""
-        assert not self.dev.check.breaches, self.dev.check.report()
-        assert not set(idents) - set(self.dev.check.seen)
-
-    def end(self):
-        """The driver lets go of it, which is watched too."""
-        scene.unbind(self.g, self.dev)
-        self.good()
-
-
-@pytest.fixture
-def scripted(boot):
-    """scripted(): a Scripted, with options for the guest."""
-    why_not = scene.qemu()[1]
-    if why_not:
-        pytest.skip(why_not)
-    made = []
-
-    def start(**options):
-        one = Scripted(boot, **options)
-        one.dev.__enter__()
-        made.append(one)
-        return one
-
-    yield start
-    for one in made:
-        one.dev.__exit__(None, None, None)
-
+from append import append, appended
+from device import HOLD, Script
+from device.spec import ZONE_APPEND
+from load import Busy, verify
+from scripted import MODERN, HoldAll, command, qemu_has
+from vbl import Disk
 
 # -- notifications -----------------------------------------------------------
 
@@ -612,15 +529,6 @@ def test_suspend_feature(scripted):
     assert "takes too long to suspend" in s.g.sh("dmesg")
     assert 0 in s.dev.status_reg.history
     s.copy()
-
-
-class HoldAll(Script):
-    """Keeps writes while it is told to."""
-
-    hold = False
-
-    def request(self, dev, req):
-        return HOLD if self.hold and req.kind == 1 else None
 
 
 def test_suspend_stuck(scripted):

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a device changes about itself while it is in use."""
+
+from load import Busy
+from scripted import MODERN, HoldAll
+
+
+def flushes(s):
+    """A file's data made safe: how many flushes the device saw of it."""
+    before = s.dev.blk.flushes
+    s.sh("dd if=/dev/zero of=/dev/$D bs=4k count=1 conv=fsync 2>/dev/null")
+    return s.dev.blk.flushes - before
+
+
+def test_cache_changed(scripted):
+    """The device's cache comes and goes, and is emptied when it has to be."""
+    s = scripted()
+    s.be(MODERN + ("BLK_CONFIG_WCE",), queues=2)
+    show = "cat /sys/block/$D/cache_type /sys/block/$D/queue/write_cache"
+    with Busy(s.g, s.name, "--size=4M --offset=8M") as busy:
+        for n, on in enumerate((0, 1), 1):
+            words = ("write through", "write back")[on]
+            before = s.dev.blk.flushes
+            s.dev.change(writeback=on)
+            s.sh(f"wait_for 20 sh -c '[ $(dmesg | grep -c \"{s.name}: the "
+                 f"device made its cache\") = {n} ]'")
+            assert f"its cache {words}" in s.sh("dmesg | tail -n 1")
+            assert s.sh(show).splitlines() == [words] * 2
+            assert on or s.dev.blk.flushes > before
+        busy.goes_on()
+    assert flushes(s)
+    # What the user changes is no news.
+    s.sh("echo 'write through' >/sys/block/$D/cache_type")
+    assert not flushes(s)
+    s.dev.resize(48 << 20)
+    s.sh(f"wait_for 20 grep -qx {96 << 10} /sys/block/$D/size")
+    assert s.sh("dmesg | grep -c 'made its cache'") == "2\n"
+    s.end()
+
+
+def test_read_only_changed(scripted):
+    """A disk becomes read-only under those who write, and writable again."""
+    s = scripted()
+    s.be(MODERN, queues=2, script=HoldAll())
+    s.copy()
+    with s.dev.lock:
+        s.dev.script.hold = True
+    job = s.g.start(f"dd if=/dev/zero of=/dev/{s.name} bs=4k count=1 "
+                    "seek=512 oflag=direct 2>&1")
+    s.dev.wait(lambda d: d.held, 30, "a write")
+    for ro in (True, False):
+        with s.dev.lock:
+            s.dev.offered ^= 1 << 5
+            s.dev.config.readonly = ro
+            s.dev.script.hold = False
+            s.dev.change()
+        s.sh(f"wait_for 20 grep -qx {ro:d} /sys/block/$D/ro")
+        assert s.dev.has("BLK_RO") == ro
+        job.wait(30, check=False)
+        assert job.status and s.g.status(
+            f"dd if=/dev/zero of=/dev/{s.name} bs=4k count=1 oflag=direct"
+            )[0] == ro
+        s.sh("dd if=/dev/$D of=/dev/null bs=64k count=8 iflag=direct")
+    s.copy()
+    s.end()
