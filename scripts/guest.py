@@ -79,8 +79,9 @@ def cmd_module(args):
 def _parser():
     top = argparse.ArgumentParser(description=__doc__, epilog="""
         Environment: K kernel, KDIR its headers, VBL_QEMU another QEMU command,
-        VBL_ACCEL=tcg or kvm instead of probing, VBL_SLOW=3 for three times
-        longer limits, VBL_CACHE where images and builds are kept.""")
+        VBL_ACCEL=tcg or kvm instead of probing, VBL_CPU another CPU than max,
+        VBL_SLOW=3 for three times longer limits, VBL_CACHE where images and
+        builds are kept.""")
     sub = top.add_subparsers(dest="verb", required=True)
     for name, fn in (("run", cmd_run), ("demo", cmd_demo),
                      ("shell", cmd_shell), ("kernels", cmd_kernels),

@@ -179,7 +179,8 @@ class Guest:
         if self.interactive:
             append += " vbl.shell"
         argv = [*command, "-accel", self.accel, "-M", machine,
-                "-cpu", "max", "-smp", str(self.smp), "-m", str(self.mem),
+                "-cpu", os.environ.get("VBL_CPU", "max"),
+                "-smp", str(self.smp), "-m", str(self.mem),
                 "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-kernel", str(image),
                 "-initrd", str(initrd),

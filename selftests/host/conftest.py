@@ -29,6 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import vbl                          # noqa: E402
 from vbl import kernel as kernel_room, ktap, program    # noqa: E402
 
+# What these say is fast is not where each byte of a copy is emulated.
+os.environ.setdefault("VBL_CPU", "max,erms=off,fsrm=off")
 pytest_plugins = ["conform", "scripted"]
 RESULTS = {}            # node id -> passed, failed or skipped
 
