@@ -76,7 +76,8 @@ def pytest_generate_tests(metafunc):
 
 
 # These take long in one piece: with several workers, nobody waits for them.
-FIRST = ("test_unit.py", "test_bench.py", "test_fail.py")
+FIRST = ("test_unit.py", "test_bench.py", "test_fail.py", "test_cells.py",
+         "test_programs.py", "test_fuzz.py")
 
 # Files whose cases use one guest, one after another.
 ONE_GUEST = ("test_bench.py", "test_bind.py")
@@ -85,7 +86,8 @@ ONE_GUEST = ("test_bench.py", "test_bind.py")
 # so that every kernel sees half of them. --full runs all on all.
 TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_trust_soak.py", "test_trust_move.py", "test_recover.py",
-              "test_features.py")
+              "test_features.py", "test_errors.py", "test_fail.py",
+              "test_programs.py")
 
 
 def _other_turns(items):
@@ -93,10 +95,14 @@ def _other_turns(items):
     cases = {}
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
-        if item.path.name in TAKE_TURNS and "kernel" in params:
+        if item.path.name not in TAKE_TURNS:
+            continue
+        if "kernel" in params:
             series = params["kernel"].series
             name = item.nodeid.replace(f"[{series}", "[", 1)
             cases.setdefault(name, []).append(item)
+        elif "program" in params:
+            cases.setdefault(params["program"][0], []).append(item)
     return [item for turn, same in enumerate(cases.values())
             for at, item in enumerate(same) if at != turn % len(same)]
 

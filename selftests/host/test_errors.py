@@ -59,37 +59,43 @@ def test_flush_error(boot):
     g.sh(write + "oflag=direct")
 
 
-@pytest.mark.parametrize("kind, option", [("discard", ""),
-                                          ("write-zeroes", "-z")])
-def test_discard_error(boot, kind, option):
-    g = boot(disks=[failing(kind)])
-    dev = g.dev()
-    status, out = g.status(f"/bin/blkdiscard -f {option} -o {BAD * 4096} "
-                           f"-l 65536 /dev/{dev}")
-    if kind == "discard":
-        assert status and "error" in out
-    # The block layer may write zeroes by hand where the disk cannot.
-    elif status == 0:
-        assert g.sh(f"dd if=/dev/{dev} bs=4k skip={BAD} count=16 iflag=direct "
-                    "2>/dev/null | tr -d '\\0' | wc -c").strip() == "0"
-    verify(g, dev, "--offset=4M")
+def test_discard_error(boot):
+    kinds = {"discard": "", "write-zeroes": "-z"}
+    g = boot(disks=[failing(kind) for kind in kinds])
+    for n, (kind, option) in enumerate(kinds.items()):
+        dev = g.dev(n)
+        status, out = g.status(f"/bin/blkdiscard -f {option} "
+                               f"-o {BAD * 4096} -l 65536 /dev/{dev}")
+        if kind == "discard":
+            assert status and "error" in out
+        # The block layer may write zeroes by hand where the disk cannot.
+        elif status == 0:
+            assert g.sh(f"dd if=/dev/{dev} bs=4k skip={BAD} count=16 "
+                        "iflag=direct 2>/dev/null | tr -d '\\0' | "
+                        "wc -c").strip() == "0"
+        verify(g, dev, "--offset=4M --size=8M")
 
 
-@pytest.mark.parametrize("queues, indirect", [(1, True), (2, True),
-                                              (1, False)])
-def test_one_request_stuck(boot, queues, indirect):
+def test_one_request_stuck(boot):
     """A write that the host holds waits, while all others come and go."""
-    g = boot(disks=[Disk(blkdebug={}, num_queues=queues, indirect=indirect)])
-    dev = g.dev()
-    g.qemu_io(g.disks[0], "break pwritev A")
+    g = boot(disks=[
+        Disk(blkdebug={}, num_queues=queues, indirect=indirect)
+        for queues, indirect in ((1, True), (2, True), (1, False))])
+    for n in range(3):
+        one_request_stuck(g, n)
+
+
+def one_request_stuck(g, n):
+    dev = g.dev(n)
+    g.qemu_io(g.disks[n], "break pwritev A")
     held = g.start("head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
                    f"of=/dev/{dev} bs=4k count=1 seek=2 oflag=direct")
     g.sh(f"wait_for 10 grep -q ' 1$' /sys/block/{dev}/inflight")
-    for _ in range(3):
-        verify(g, dev, "--offset=4M --size=8M")
+    # Small ones, so that they go around the ring more than once.
+    verify(g, dev, "--offset=4M --size=4M --iodepth=32", "--bs=4k")
     assert not held.done
     assert g.sh(f"cat /sys/block/{dev}/inflight").split()[1] == "1"
-    g.qemu_io(g.disks[0], "resume A")
+    g.qemu_io(g.disks[n], "resume A")
     held.wait()
     assert g.sh(f"dd if=/dev/{dev} bs=4k skip=2 count=1 iflag=direct "
                 "2>/dev/null | cmp - /tmp/held") == ""
