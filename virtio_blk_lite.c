@@ -177,6 +177,11 @@ static u16 virtblk_data_flags(const struct request *rq)
 					   VRING_DESC_F_NEXT;
 }
 
+static __always_inline bool virtblk_is_rw(enum req_op op)
+{
+	return op == REQ_OP_READ || op == REQ_OP_WRITE;
+}
+
 /*
  * Reads and writes of few segments, which is nearly all of them: nothing to
  * borrow, to map or to cut, so nothing can fail.
@@ -184,9 +189,7 @@ static u16 virtblk_data_flags(const struct request *rq)
 static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 			     const struct request *rq)
 {
-	enum req_op op = req_op(rq);
-
-	return (op == REQ_OP_READ || op == REQ_OP_WRITE) &&
+	return virtblk_is_rw(req_op(rq)) &&
 	       rq->nr_phys_segments <= vvq->slot_segments &&
 	       blk_rq_bytes(rq) <= vvq->max_desc_len;
 }
@@ -230,17 +233,14 @@ static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
 static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 				    struct request *rq)
 {
-	switch (req_op(rq)) {
-	case REQ_OP_READ:
-	case REQ_OP_WRITE:
-	case REQ_OP_ZONE_APPEND:
+	enum req_op op = req_op(rq);
+
+	if (virtblk_is_rw(op) || op == REQ_OP_ZONE_APPEND)
 		return rq->nr_phys_segments * vvq->vblk->limits.desc_per_segment +
 		       VIRTBLK_EXTRA_DESC;
-	case REQ_OP_DISCARD:
+	if (op == REQ_OP_DISCARD)
 		return VIRTBLK_PAYLOAD_DESC + blk_rq_nr_discard_segments(rq);
-	default:
-		return VIRTBLK_PAYLOAD_DESC;
-	}
+	return VIRTBLK_PAYLOAD_DESC;
 }
 
 /*
@@ -252,31 +252,31 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	unsigned int n = virtblk_nr_desc(vvq, rq);
-	bool map = false;
+	enum req_op op = req_op(rq);
+	bool data = virtblk_is_rw(op);
 
-	switch (req_op(rq)) {
-	case REQ_OP_WRITE_ZEROES:
-		return BLK_STS_OK;
-	case REQ_OP_DRV_IN:
-		vbr->holds = true;
-		return BLK_STS_OK;
-	case REQ_OP_ZONE_APPEND:
-		/* Where it went has to be read when it comes back. */
-		vbr->holds = true;
-		fallthrough;
-	case REQ_OP_READ:
-	case REQ_OP_WRITE:
-		map = vvq->mapped;
-		break;
-	case REQ_OP_DISCARD:
-		break;
-	default:
-		return virtblk_check_command(vvq, rq);
+	if (!data) {
+		switch (op) {
+		case REQ_OP_WRITE_ZEROES:
+			return BLK_STS_OK;
+		case REQ_OP_DRV_IN:
+			vbr->holds = true;
+			return BLK_STS_OK;
+		case REQ_OP_ZONE_APPEND:
+			/* Where it went has to be read when it comes back. */
+			vbr->holds = true;
+			data = true;
+			break;
+		case REQ_OP_DISCARD:
+			break;
+		default:
+			return virtblk_check_command(vvq, rq);
+		}
 	}
 
 	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
 		return BLK_STS_DEV_RESOURCE;
-	if (map && virtblk_map(vvq, rq))
+	if (data && vvq->mapped && virtblk_map(vvq, rq))
 		return BLK_STS_RESOURCE;
 	return BLK_STS_OK;
 }
@@ -416,27 +416,32 @@ static noinline void virtblk_add_append(struct virtblk_vq *vvq,
 	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
 }
 
-/* The caller holds the submission lock, and has what virtblk_take() took. */
+/* What user space or the driver asks, of the device itself or of its zones. */
+static noinline void virtblk_add_question(struct virtblk_vq *vvq,
+					  struct request *rq)
+{
+	virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
+			virtblk_add_rare(vvq, rq),
+			virtqueue_head(&vvq->vq, rq->tag));
+}
+
+/*
+ * The caller holds the submission lock, and has what virtblk_take() took. Each
+ * way is a function of its own, so that the short ones pay for nothing else.
+ */
 static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 {
-	switch (req_op(rq)) {
-	case REQ_OP_READ:
-	case REQ_OP_WRITE:
+	enum req_op op = req_op(rq);
+
+	if (virtblk_is_rw(op))
 		virtblk_add_long(vvq, rq);
-		break;
-	case REQ_OP_FLUSH:
-	case REQ_OP_DISCARD:
-	case REQ_OP_WRITE_ZEROES:
+	else if (op == REQ_OP_FLUSH || op == REQ_OP_DISCARD ||
+		 op == REQ_OP_WRITE_ZEROES)
 		virtblk_add_command(vvq, rq);
-		break;
-	case REQ_OP_ZONE_APPEND:
+	else if (op == REQ_OP_ZONE_APPEND)
 		virtblk_add_append(vvq, rq);
-		break;
-	default:
-		virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
-				virtblk_add_rare(vvq, rq),
-				virtqueue_head(&vvq->vq, rq->tag));
-	}
+	else
+		virtblk_add_question(vvq, rq);
 }
 
 /*

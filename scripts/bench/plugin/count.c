@@ -64,6 +64,7 @@ struct kind {
 	unsigned long entries;
 	unsigned long insns;
 	unsigned long allocs;
+	unsigned long allocs_before;	/* this entry */
 };
 
 /* Code that is entered at @first, or anywhere up to @last. */
@@ -182,6 +183,7 @@ static void on_root(unsigned int cpu, void *data)
 	k->depth = 0;
 	k->interrupts = 0;
 	k->began = all;
+	k->allocs_before = k->allocs;
 }
 
 static void on_skip(unsigned int cpu, void *data)
@@ -279,9 +281,20 @@ static void on_return(unsigned int cpu, void *data)
 	}
 }
 
-/* The timer's interrupt ended with another task's turn. */
+/*
+ * An interrupt ended with another task's turn. When a root goes on cannot be
+ * told, so this entry to it is not counted.
+ */
 static void on_switch(unsigned int cpu, void *data)
 {
+	struct kind *k;
+
+	for (k = kinds; k < kinds + KINDS; k++) {
+		if (!k->inside)
+			continue;
+		k->inside = false;
+		k->allocs = k->allocs_before;
+	}
 	if (timer.nested)
 		timer.insns += all - timer.began;
 	timer.nested = 0;
