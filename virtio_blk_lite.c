@@ -327,49 +327,54 @@ static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
 	return VIRTIO_BLK_RANGE_UNMAP;
 }
 
+/* Nothing but a header (BLK-REQ-I02: its sector is 0) and a status. */
+static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
+				       struct request *rq)
+{
+	struct virtblk_place at = virtblk_slot_of(vvq, rq);
+	u16 head = virtqueue_head(&vvq->vq, rq->tag);
+
+	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_FLUSH);
+	at.slot->header.sector = vring64(&vvq->vq, 0);
+	if (vvq->vq.packed)
+		virtblk_add_buf(vvq, true, rq, at, 1, head);
+	else
+		virtblk_add_buf(vvq, false, rq, at, 1, head);
+}
+
 /*
- * Requests without data of the block layer; their sector is 0 (BLK-REQ-I02).
- * Data that the driver has for them lies behind their descriptors.
+ * Requests whose data are ranges, which lie behind their descriptors; their
+ * sector is 0 too.
  */
-static __always_inline void __virtblk_add_command(struct virtblk_vq *vvq,
-						  bool packed,
-						  struct request *rq)
+static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
+						 bool packed,
+						 struct request *rq)
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	void *payload = &at.desc[VIRTBLK_PAYLOAD_DESC];
-	unsigned int len = 0, n = 1;
-	u32 type;
+	void *ranges = &at.desc[VIRTBLK_PAYLOAD_DESC];
+	u32 type = VIRTIO_BLK_T_DISCARD, flags = 0;
 
-	switch (req_op(rq)) {
-	case REQ_OP_DISCARD:
-		type = VIRTIO_BLK_T_DISCARD;
-		len = virtblk_fill_ranges(rq, payload, 0);
-		break;
-	case REQ_OP_WRITE_ZEROES:
+	if (req_op(rq) == REQ_OP_WRITE_ZEROES) {
 		type = VIRTIO_BLK_T_WRITE_ZEROES;
-		len = virtblk_fill_ranges(rq, payload,
-					  virtblk_zeroes_flags(vvq, rq));
-		break;
-	default:
-		type = VIRTIO_BLK_T_FLUSH;
+		flags = virtblk_zeroes_flags(vvq, rq);
 	}
 	at.slot->header.type = vring32(&vvq->vq, type);
 	at.slot->header.sector = vring64(&vvq->vq, 0);
-	if (len)
-		__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++, at.desc_dma +
-				     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
-				     len, VRING_DESC_F_NEXT);
-	virtblk_add_buf(vvq, packed, rq, at, n,
+	__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1, at.desc_dma +
+			     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
+			     virtblk_fill_ranges(rq, ranges, flags),
+			     VRING_DESC_F_NEXT);
+	virtblk_add_buf(vvq, packed, rq, at, 2,
 			virtqueue_head(&vvq->vq, rq->tag));
 }
 
-static noinline void virtblk_add_command(struct virtblk_vq *vvq,
-					 struct request *rq)
+static noinline void virtblk_add_ranges(struct virtblk_vq *vvq,
+					struct request *rq)
 {
 	if (vvq->vq.packed)
-		__virtblk_add_command(vvq, true, rq);
+		__virtblk_add_ranges(vvq, true, rq);
 	else
-		__virtblk_add_command(vvq, false, rq);
+		__virtblk_add_ranges(vvq, false, rq);
 }
 
 static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
@@ -435,9 +440,10 @@ static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 
 	if (virtblk_is_rw(op))
 		virtblk_add_long(vvq, rq);
-	else if (op == REQ_OP_FLUSH || op == REQ_OP_DISCARD ||
-		 op == REQ_OP_WRITE_ZEROES)
-		virtblk_add_command(vvq, rq);
+	else if (op == REQ_OP_FLUSH)
+		virtblk_add_flush(vvq, rq);
+	else if (op == REQ_OP_DISCARD || op == REQ_OP_WRITE_ZEROES)
+		virtblk_add_ranges(vvq, rq);
 	else if (op == REQ_OP_ZONE_APPEND)
 		virtblk_add_append(vvq, rq);
 	else

@@ -2,6 +2,8 @@
 """Rows that are counted: instructions, notifications, interrupts, memory
 taken. The driver's own repeat exactly, on any host."""
 
+import statistics
+
 from .measure import DRIVERS, Bench, Job
 from .row import SAME, Row, sampled
 from .symbols import DRIVER, group_of
@@ -25,6 +27,8 @@ NO_TARGET = ("large1.all",)
 # How many of these share an interrupt is not in our hands.
 LOOSE = {"discard32": 0.1, "large8": 0.05}
 SINGLES = Job(depth=32, batch=1)
+# How often a call that sleeps is counted, for its median.
+CALLS = 9
 # So that one call for 32 times 4 KiB is 32 discards.
 DISK = {"discard": True, "max_discard_sectors": 8}
 PLATFORM = {"transport": "modern", "iommu_platform": True}
@@ -93,13 +97,24 @@ class Cost:
             got = self._cell(bench, ident, job)
             self._row(f"{ident}.driver", "driver", f"driver, {label}", got,
                       DRIVER_MIXED, within=LOOSE.get(ident, 0.02))
-            # Those two are system calls that may have to sleep, or not.
-            what, field, within = \
-                ("all but the scheduler", "work", 0.3) if job.op in "df" \
-                else ("all of the kernel", "kernel", 0.02)
+            if job.op in "df":
+                self._calls(bench, ident, label, job, got)
+                continue
             ident += ".all"
-            self._row(ident, field, f"{what}, {label}", got,
-                      None if ident in NO_TARGET else ALL, within=within)
+            self._row(ident, "kernel", f"all of the kernel, {label}", got,
+                      None if ident in NO_TARGET else ALL)
+
+    def _calls(self, bench, ident, label, job, first):
+        """The rest of a system call that sleeps, or finds that it need not."""
+        job = job.but(count=self._count(job) // 2)
+        got = [first] + [{d: bench.run(d, job, warm=200) for d in DRIVERS}
+                         for _ in range(CALLS - 1)]
+        self.rows.append(sampled(
+            f"{ident}.all", f"all but the scheduler, {label}", "instructions",
+            *([g[d].work for g in got] for d in DRIVERS), target=ALL,
+            note=f"{CALLS} pairs; a driver that costs nothing would have "
+            f"""{statistics.median((g["lite"].work - g["lite"].driver)
+                                   / g["upstream"].work for g in got):.3f}"""))
 
     def singles(self, bench):
         """32 in flight, each submitted alone: the host's speed decides."""

@@ -120,7 +120,8 @@ def measure(kernel, ko, say):
             within=0.3, note="bus, PCI driver and disk; the difference in "
             f"free memory that {DEVICES} devices make"),
         Row("memory.queue", "memory of each further queue", "KiB", *queue,
-            within=0.3, note="of 256 requests"),
+            within=0.3, note="of 256 requests; ours with the tables in it "
+            "that upstream takes for each request anew"),
         Row("memory.module", "the module itself", "bytes",
             sizes["virtio_lite"], upstream + _built_in(symbols), within=0.1,
             note="upstream: its modules, and of what is built into the "
