@@ -349,6 +349,10 @@ static int virtblk_probe(struct virtio_device *vdev)
 	return 0;
 
 err_add:
+	/* Reading zones may have found the device in need of repair. */
+	WRITE_ONCE(vblk->removing, true);
+	cancel_work_sync(&vblk->zones_work);
+	virtblk_retire(vblk);
 	virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
 	put_disk(vblk->disk);
@@ -381,14 +385,15 @@ static void virtblk_remove(struct virtio_device *vdev)
 	virtio_config_disable(vdev);
 	cancel_work_sync(&vblk->config_work);
 
+	/* Who paused it for a reset from outside did not get that. */
+	virtblk_resume(vdev, -ENODEV);
 	/* A device that is gone finishes nothing: do not wait for it. */
 	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_kill(vblk);
 	cancel_work_sync(&vblk->zones_work);
 	cancel_work_sync(&vblk->cache_work);
 	del_gendisk(vblk->disk);
-	cancel_work_sync(&vblk->recover_work);
-	virtio_config_disable(vdev);
+	virtblk_retire(vblk);
 
 	mutex_lock(&vblk->vdev_mutex);
 	virtio_reset_device(vdev);

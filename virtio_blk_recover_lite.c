@@ -22,6 +22,8 @@
 #define RECOVER_CALM		(10 * HZ)
 /* Unless the reset helped: the queues brought something this often since. */
 #define RECOVER_HELPED		16
+/* A disk that is to go is waited for, but not for ever. */
+#define REMOVE_ATTEMPTS		1u
 /* What a queue has in flight is given so long before the device is reset. */
 #define REPAIR_WAIT		HZ
 
@@ -35,11 +37,16 @@ module_param(trust_queue_reset, bool, 0644);
 MODULE_PARM_DESC(trust_queue_reset,
 		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
 
-/* From here on config changes wait, and nobody reads config. */
-static void virtblk_stop_config(struct virtblk *vblk)
+/*
+ * The caller is in charge of the device: the disk is not live. From here on
+ * nobody else uses its registers or takes what came back: config changes wait,
+ * and who looked after a late request meanwhile is done with that.
+ */
+static void virtblk_stop_others(struct virtblk *vblk)
 {
 	virtio_config_disable(vblk->vdev);
 	cancel_work_sync(&vblk->config_work);
+	flush_work(&vblk->disk->queue->timeout_work);
 }
 
 /* The queues are quiesced. Afterwards the device owns nothing. */
@@ -49,7 +56,7 @@ static int virtblk_stop_device(struct virtblk *vblk)
 	unsigned int i;
 	int err;
 
-	virtblk_stop_config(vblk);
+	virtblk_stop_others(vblk);
 	err = virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
 	for (i = 0; i < vblk->nvqs; i++)
@@ -143,36 +150,23 @@ static void virtblk_run_again(struct virtblk *vblk)
 	blk_mq_kick_requeue_list(vblk->disk->queue);
 }
 
-/**
- * virtblk_kill() - the device is gone: fail all that it had and all that comes
- * @vblk: the disk
- *
- * Context: may sleep; not from virtblk_recover_work().
- */
-void virtblk_kill(struct virtblk *vblk)
-{
-	cancel_work_sync(&vblk->recover_work);
-	blk_mq_quiesce_queue(vblk->disk->queue);
-	virtblk_set_dead(vblk);
-	virtblk_stop_device(vblk);
-	virtblk_return_all(vblk, VIRTBLK_FAIL);
-	virtblk_run_again(vblk);
-	blk_mark_disk_dead(vblk->disk);
-}
-
 static bool virtblk_may_recover(struct virtblk *vblk)
 {
-	unsigned int i;
-	u32 harvests = 0;
+	unsigned int attempts = READ_ONCE(reset_attempts), i;
+	u32 harvests = 0, since;
 
 	for (i = 0; i < vblk->nvqs; i++)
 		harvests += vblk->vqs[i].vq.harvests;
-	if (time_after(jiffies, vblk->recover_last + RECOVER_CALM) ||
-	    harvests - vblk->recover_harvests >= RECOVER_HELPED)
+	since = harvests - vblk->recover_harvests;
+	/* A disk that brought nothing was not calm, it was silent. */
+	if ((since && time_after(jiffies, vblk->recover_last + RECOVER_CALM)) ||
+	    since >= RECOVER_HELPED)
 		vblk->recover_count = 0;
 	vblk->recover_last = jiffies;
 	vblk->recover_harvests = harvests;
-	if (vblk->recover_count++ < READ_ONCE(reset_attempts))
+	if (READ_ONCE(vblk->removing))
+		attempts = min(attempts, REMOVE_ATTEMPTS);
+	if (vblk->recover_count++ < attempts)
 		return true;
 	virtio_err(vblk->vdev, "%s: %u resets did not help\n",
 		   vblk->disk->disk_name, vblk->recover_count - 1);
@@ -335,7 +329,7 @@ static bool virtblk_repair_queues(struct virtblk *vblk)
 	    !virtio_has_feature(vblk->vdev, VIRTIO_F_RING_RESET))
 		return false;
 	/* One at a time uses the registers. */
-	virtblk_stop_config(vblk);
+	virtblk_stop_others(vblk);
 	for (i = 0; i < vblk->nvqs; i++) {
 		if (READ_ONCE(vblk->vqs[i].trouble) &&
 		    !virtblk_repair_queue(&vblk->vqs[i]))
@@ -354,13 +348,8 @@ static bool virtblk_repair_queues(struct virtblk *vblk)
 	return true;
 }
 
-/**
- * virtblk_recover_work() - repair a device
- * @work: of a disk in state VIRTBLK_RECOVERING
- */
-void virtblk_recover_work(struct work_struct *work)
+static void virtblk_repair(struct virtblk *vblk)
 {
-	struct virtblk *vblk = container_of(work, struct virtblk, recover_work);
 	bool may = virtblk_may_recover(vblk);
 	int err;
 
@@ -370,6 +359,27 @@ void virtblk_recover_work(struct work_struct *work)
 	if (!err && !may)
 		err = -EIO;
 	virtblk_go_on(vblk, err);
+}
+
+/**
+ * virtblk_recover_work() - repair a device
+ * @work: of a disk in state VIRTBLK_RECOVERING
+ *
+ * del_gendisk() waits for whoever holds the queue before it takes it apart. If
+ * it is past that, no request is left that could be saved.
+ */
+void virtblk_recover_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, recover_work);
+	struct percpu_ref *queue = &vblk->disk->queue->q_usage_counter;
+	bool held = percpu_ref_tryget(queue);
+
+	if (held || !READ_ONCE(vblk->removing))
+		virtblk_repair(vblk);
+	else
+		virtblk_set_dead(vblk);
+	if (held)
+		percpu_ref_put(queue);
 }
 
 static bool virtblk_claim_recovery(struct virtblk *vblk)
@@ -421,15 +431,49 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 	queue_work(virtblk_wq, &vblk->recover_work);
 }
 
-/* Be the one in charge; returns false if the disk is dead. May sleep. */
+/*
+ * Be the one in charge; returns false if the disk is dead, or is paused and
+ * stays so. May sleep.
+ */
 static bool virtblk_claim(struct virtblk *vblk)
 {
 	while (!virtblk_claim_recovery(vblk)) {
-		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD)
+		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD || vblk->paused)
 			return false;
 		flush_work(&vblk->recover_work);
 	}
 	return true;
+}
+
+/**
+ * virtblk_kill() - the device is gone: fail all that it had and all that comes
+ * @vblk: the disk
+ *
+ * Context: may sleep; not from virtblk_recover_work().
+ */
+void virtblk_kill(struct virtblk *vblk)
+{
+	if (!virtblk_claim(vblk))
+		return;
+	blk_mq_quiesce_queue(vblk->disk->queue);
+	virtblk_set_dead(vblk);
+	virtblk_stop_device(vblk);
+	virtblk_return_all(vblk, VIRTBLK_FAIL);
+	virtblk_run_again(vblk);
+	blk_mark_disk_dead(vblk->disk);
+}
+
+/**
+ * virtblk_retire() - from now on nobody repairs the device
+ * @vblk: a disk that has no requests any more
+ *
+ * Context: may sleep. Its ring may still say what is wrong.
+ */
+void virtblk_retire(struct virtblk *vblk)
+{
+	virtblk_claim(vblk);
+	cancel_work_sync(&vblk->recover_work);
+	virtblk_stop_others(vblk);
 }
 
 /**
@@ -495,12 +539,16 @@ static bool virtblk_drain(struct virtblk *vblk)
 int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
-	bool drained = virtblk_drain(vblk);
+	bool drained;
 
+	/* Nothing runs already, and virtblk_restore() starts it. */
+	if (vblk->paused)
+		return 0;
+	drained = virtblk_drain(vblk);
 	if (!virtblk_claim(vblk))
 		return 0;
 	vblk->paused = true;
-	virtblk_stop_config(vblk);
+	virtblk_stop_others(vblk);
 	if (drained && keeps && !virtio_suspend_device(vdev)) {
 		vdev->transport->sync_irqs(vdev);
 		vblk->asleep = true;

@@ -11,6 +11,8 @@
  *	nothing moves		the device is slow, or its host is: wait. To
  *				reset it would not help: QEMU finishes what
  *				is in flight first, and stops a CPU meanwhile
+ *	nothing moves, and	reset: that comes next anyway. If what was sent
+ *	the disk is to go	again does not come back either, it fails
  *
  * How long "does not come back" is stands in queue/io_timeout of the disk.
  */
@@ -149,10 +151,14 @@ static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
 
 	switch (READ_ONCE(timeout_action)) {
 	case ACTION_AUTO:
-		if (!younger)
+		if (younger)
+			virtblk_recover_queue(vvq, "request lost, younger ones came back",
+					      &vblk->counts.lost_completions);
+		else if (READ_ONCE(vblk->removing))
+			virtblk_recover(vblk, "request is late and the disk is to go",
+					NULL);
+		else
 			break;
-		virtblk_recover_queue(vvq, "request lost, younger ones came back",
-				      &vblk->counts.lost_completions);
 		return BLK_EH_RESET_TIMER;
 	case ACTION_RESET:
 	case ACTION_FAIL:

@@ -246,7 +246,7 @@ enum virtblk_state {
  * @limits: of the device; writeback follows the cache mode in use
  * @state: enum virtblk_state
  * @whole: the device is in trouble, not one of its queues alone
- * @removing: no more config changes
+ * @removing: no more config changes, and no waiting for a device that is slow
  * @paused: between virtblk_pause() and virtblk_resume(), or while the system
  *	    sleeps
  * @asleep: the device was suspended with its state
@@ -292,6 +292,7 @@ bool virtblk_check_status(struct virtblk *vblk);
 void virtblk_recover_work(struct work_struct *work);
 int virtblk_revive(struct virtblk *vblk);
 void virtblk_kill(struct virtblk *vblk);
+void virtblk_retire(struct virtblk *vblk);
 void virtblk_pause(struct virtio_device *vdev);
 void virtblk_resume(struct virtio_device *vdev, int err);
 int virtblk_freeze(struct virtio_device *vdev, bool keeps);

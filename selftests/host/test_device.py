@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from device import USUAL, Device, Script, VhostDevice, scene  # noqa: E402
+from device import (HOLD, USUAL, Device, Script, VhostDevice,  # noqa: E402
+                    scene)
+from device.spec import OUT                             # noqa: E402
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
 MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")
@@ -46,6 +48,17 @@ class BadId(Script):
         return [(queue.size + 7, length, chain.slots)]
 
 
+class Keep(Script):
+    """Keeps so many writes for ever."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def request(self, dev, req):
+        self.n -= req.kind == OUT
+        return HOLD if req.kind == OUT and self.n >= 0 else None
+
+
 def use(g, dev):
     """Every kind of request goes through, and breaks no requirement."""
     name = scene.bind(g, dev, "lite")
@@ -79,6 +92,34 @@ def test_registers(run):
     assert modern.script.told
     assert 0 in modern.status_reg.history, "the driver did not reset"
     assert not modern.check.breaches, modern.check.report()
+
+
+@pytest.mark.parametrize("keeps", [1, 1000])
+def test_silent_and_gone(run, keeps):
+    """A write that does not come back keeps nobody from taking the disk away:
+    it is sent again, and fails if that does not help either."""
+    qemu, why_not = scene.qemu()
+    if why_not:
+        pytest.skip(why_not)
+    dev = Device()
+    g = run(dev, qemu=qemu)
+    g.sh("echo 1 >/sys/module/virtio_lite/parameters/request_timeout")
+    name = scene.bind(g, dev, "lite")
+    with dev.lock:
+        dev.script = Keep(keeps)
+    mark = g.dmesg_mark("silent")
+    job = g.start("yes | head -c 4096 >/tmp/x; dd if=/tmp/x "
+                  f"of=/dev/{name} bs=4k seek=1 oflag=direct 2>&1")
+    dev.wait(lambda d: d.held, why="a write to keep")
+    scene.unbind(g, dev)
+    log = job.wait(check=False) + g.dmesg_since(mark)
+    if keeps == 1:
+        assert job.status == 0 and "back after a reset" in log, log
+        assert dev.blk.data[4096:8192] == b"y\n" * 2048
+    else:
+        assert job.status and "Input/output error" in log, log
+        assert "1 resets did not help" in log
+    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
 def test_queues(run):
