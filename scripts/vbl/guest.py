@@ -307,6 +307,13 @@ class Guest:
         """Send an empty line to the control port: wakes a sleeping guest."""
         self.process.send(b"\n")
 
+    def next_boot(self, command):
+        """Run a command that starts another kernel in this machine."""
+        self._jobs.clear()
+        self._ready = False
+        self.start(command)
+        self._await(lambda: self._ready, BOOT_SECONDS, "boot")
+
     def adopt(self, other):
         """Take over the jobs of the guest this one was migrated from."""
         self._jobs.update(other._jobs)
