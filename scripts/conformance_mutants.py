@@ -24,6 +24,7 @@ import vbl                              # noqa: E402
 from vbl.tree import sources            # noqa: E402
 
 RING, BUS = "virtio_ring_lite.c", "virtio_bus_lite.c"
+STATUS, COMMAND = "virtio_status_lite.c", "virtio_blk_cmd_lite.c"
 MODERN, BLK = "virtio_pci_modern_lite.c", "virtio_blk_lite.c"
 HEADER = "include/virtio_ring_lite.h"
 SPLIT = "test_work and split and not indirect"
@@ -51,12 +52,12 @@ MUTANTS = [
            "\t\tvring_wmb(vq);\n\t\tvq->kicked_idx = vq->avail_idx;\n"
            "\t\tvirtqueue_notify(vq);\n\t\tWRITE_ONCE(vq->avail->idx,",
            "test_kick_data and split and 38"),
-    Mutant("status-backwards", BUS,
+    Mutant("status-backwards", STATUS,
            "vdev->regs->get_status(vdev) | status);", "status);", SPLIT),
     Mutant("config-without-generation", BUS,
            "generation == vdev->regs->generation(vdev))", "true)",
            "test_torn_capacity and modern"),
-    Mutant("reset-not-awaited", BUS, "\t\tif (!status)\n\t\t\treturn 0;",
+    Mutant("reset-not-awaited", STATUS, "\t\tif (!status)\n\t\t\treturn 0;",
            "\t\tif (status != VIRTIO_S_GONE)\n\t\t\treturn 0;",
            "test_slow_reset and modern"),
     Mutant("features-ok-not-read", BUS,
@@ -82,11 +83,12 @@ MUTANTS = [
            "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n"
            "\theader->reserved = vring32(&vvq->vq, 0x4004);\n", SPLIT),
     Mutant("flush-with-sector", BLK,
-           "header.sector = vring64(&vvq->vq, 0);",
-           "header.sector = vring64(&vvq->vq, 8);", SPLIT),
+           "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 0);",
+           "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 8);",
+           SPLIT),
     Mutant("unmap-in-discard", BLK,
-           "len = virtblk_fill_ranges(rq, payload, 0);",
-           "len = virtblk_fill_ranges(rq, payload, 1);", SPLIT),
+           "type = VIRTIO_BLK_T_DISCARD, flags = 0;",
+           "type = VIRTIO_BLK_T_DISCARD, flags = 1;", SPLIT),
     Mutant("any-status-is-good", "virtio_blk_done_lite.c", "\tswitch (status) {",
            "\tif (status == 77)\n\t\treturn BLK_STS_OK;\n"
            "\tswitch (status) {", "test_status and split"),
@@ -100,6 +102,11 @@ MUTANTS = [
            "cpu_to_le16(flags);", PACKED),
     Mutant("ring-not-zeroed", RING, "\tmemset(vq->used, 0, ",
            "\tmemset(vq->used, 0x02, ", SPLIT),
+    Mutant("append-sector-lost", COMMAND, "\trq->__sector = sector;\n", "",
+           "test_zone_append and split"),
+    Mutant("wake-not-awaited", STATUS, "return virtio_wait_status(vdev, "
+           "VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND);", "return 0;",
+           "test_suspend"),
 ]
 
 

@@ -7,8 +7,8 @@ is modern, the kind of ring.  In each, data
 is written and checked, discarded and resized, and read and written by the
 kernel's own driver in turn.
 
-make check runs cells that hold every pair of values; make check-all the rest.
-Up to four cells of a kernel share a guest, where each is a disk.
+make check runs cells that hold every pair of values; make check-all the rest,
+and rings that are used in order, which newer QEMUs have. Up to four cells of a kernel share a guest, where each is a disk.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import pytest
 from vbl import Disk, Guest, VblError, ktap
 
 from conftest import matrix
+from scripted import command, qemu_has
 
 CELLS_PER_GUEST = 4
 SIZE, GROWN = 72 << 20, 80 << 20
@@ -60,7 +61,17 @@ class Cell:
         return Disk(size=SIZE, transport=self.transport, vectors=vectors,
                     num_queues=self.queues, indirect=self.indirect,
                     event_idx=self.event_idx,
-                    packed=self.ring == "packed" or None)
+                    packed=self.packed or None, in_order=self.in_order or None)
+
+    @property
+    def packed(self):
+        """Whether the ring is packed."""
+        return self.ring.startswith("packed")
+
+    @property
+    def in_order(self):
+        """Whether the device gives buffers back in order."""
+        return self.ring.endswith("ordered")
 
 
 def cells():
@@ -74,6 +85,16 @@ def cells():
         cell = Cell(*values, kernels[sum(at) % len(kernels)])
         if cell.transport == "modern" or cell.ring == "split":
             yield cell
+
+
+def ordered_cells():
+    """All 24 in order, which the driver takes with indirect descriptors only."""
+    kernels = matrix()
+    for n, (irq, queues, event, ring) in enumerate(itertools.product(
+            ("intx", "shared", "own"), (1, 4), (True, False),
+            ("ordered", "packed_ordered"))):
+        yield Cell("modern", irq, queues, True, event, ring,
+                   kernels[n // 2 % len(kernels)])
 
 
 def pairs(cell):
@@ -99,7 +120,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("cell", [
             pytest.param(c, id=str(c),
                          marks=[] if c in quick else [pytest.mark.full])
-            for c in sorted(every, key=lambda c: c.kernel.release)])
+            for c in sorted((*every, *ordered_cells()),
+                            key=lambda c: (c.kernel.release, c.in_order))])
 
 
 # -- what every cell does ----------------------------------------------------
@@ -127,12 +149,12 @@ def check_layout(g, cell, n):
     virtio = g.sh(f"virtio_of {g.bdf(n)}").strip()
     name = virtio.rpartition("/")[2]
     bits = g.sh(f"cat {virtio}/features").strip()
-    assert {b: bits[b] for b in (9, 12, 13, 14, 28, 29, 32, 34)} == {
+    assert {b: bits[b] for b in (9, 12, 13, 14, 28, 29, 32, 34, 35)} == {
         b: str(int(on)) for b, on in {
             9: True, 12: cell.queues > 1, 13: True, 14: True,
             28: cell.indirect, 29: cell.event_idx,
             32: cell.transport != "legacy",
-            34: cell.ring == "packed"}.items()}
+            34: cell.packed, 35: cell.in_order}.items()}
     assert g.sh(f"cat {virtio}/../device").strip() == \
         ("0x1042" if cell.transport == "modern" else "0x1001")
     assert g.sh(f"ls /sys/block/{g.dev(n)}/mq").split() == \
@@ -261,6 +283,7 @@ class Group:
         """All steps; an exception that is no cell's own counts for each."""
         try:
             with Guest(self.cells[0].kernel, smp=4, timeout=1200,
+                       qemu=command() if self.cells[0].in_order else None,
                        disks=[c.disk() for c in self.cells]) as g:
                 self.steps(g)
         except (VblError, AssertionError) as e:
@@ -293,12 +316,15 @@ def groups():
 
 
 def test_cell(cell, groups, request):
+    if cell.in_order and not qemu_has("in_order"):
+        pytest.skip("this QEMU has no in_order")
     if cell not in groups:
         # The next few that were chosen and fit into the same guest.
         todo = [i.callspec.params["cell"] for i in request.session.items
                 if "cell" in getattr(i, "fixturenames", ())]
         todo = [c for c in todo if c not in groups
-                and c.kernel == cell.kernel][:CELLS_PER_GUEST]
+                and (c.kernel, c.in_order) == (cell.kernel, cell.in_order)
+                ][:CELLS_PER_GUEST]
         group = Group(todo)
         groups.update(dict.fromkeys(todo, group))
         group.run()
