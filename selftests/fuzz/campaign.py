@@ -8,7 +8,9 @@ complain, nothing may hang, and the module can always be unloaded.
 """
 
 import argparse
+import contextlib
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,21 +23,41 @@ from hostile import Hostile                             # noqa: E402
 from vbl import Guest, VblError, ktap                   # noqa: E402
 
 PARAMS = "request_timeout=1 reset_attempts=1000000"
-IO_SECONDS = 5
-# Errors are what the user sees of a lie; fio goes on after each.
-LOAD = ("fio --name=f --filename=/dev/{0} --ioengine=libaio --rw=randrw "
-        "--direct=1 --bsrange=512-128k --iodepth=32 --time_based --runtime={1} "
-        "--continue_on_error=all --fsync=16 --size=1M --thread >/dev/null "
-        "2>&1 & for n in 1 2 3; do /bin/blkdiscard -f -l 64k /dev/{0}; "
+IO_SECONDS = 30
+PULSE_SECONDS = 0.02
+# Errors are what the user sees of a lie; fio goes on after most of them.
+LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
+        "[ $(cat /sys/block/{0}/size) -gt 0 ]; do "
+        "fio --name=f --filename=/dev/{0} --ioengine=libaio --rw=randrw "
+        "--direct=1 --bssplit=512/40:4k/50:16k/8:128k/2 --iodepth=32 "
+        "--time_based --runtime={1} --continue_on_error=all --fsync=64 "
+        "--size=1M --numjobs=2 --thread & for n in 1 2 3; do "
+        "/bin/blkdiscard -f -l 64k /dev/{0}; "
         "/bin/blkdiscard -f -z -l 64k /dev/{0}; cat /sys/block/{0}/serial; "
-        "done >/dev/null 2>&1; wait")
+        "done; while kill -0 $! && [ $(cat /sys/block/{0}/size) -gt 0 ]; do "
+        "sleep 0.3; done; kill $!; wait; done >/dev/null 2>&1")
+ACTION = "/sys/module/virtio_lite/parameters/timeout_action"
+
+
+class Unjudged:
+    """In the place of Rules and Log: a hostile device is not the judge."""
+
+    @staticmethod
+    def rule(_idents, good, *_):
+        return good
+
+    def add(self, *_):
+        pass
+
+    saw = add
 
 
 class Campaign:
     """Rounds in one guest."""
 
-    def __init__(self, kernel, verbose=False):
+    def __init__(self, kernel, verbose=False, io_seconds=IO_SECONDS):
         self.kernel, self.verbose = kernel, verbose
+        self.io_seconds = io_seconds
         self.rounds = self.mutations = self.worked = self.dead = 0
 
     def run(self, seeds, more):
@@ -44,8 +66,11 @@ class Campaign:
         if why:
             raise VblError(why)
         dev = Device()
+        dev.check.rule, dev.check.saw = Unjudged.rule, Unjudged().saw
+        dev.log.add = Unjudged().add
         with dev, Guest(self.kernel, devices=[dev.qemu], share_mem=True,
-                        driver=None, qemu=qemu, timeout=0) as g:
+                        driver=None, qemu=qemu, timeout=0) as g, \
+                self._pulse(dev):
             g.sh(f"vbl_load {PARAMS}")
             for seed in seeds:
                 if not more(self):
@@ -59,21 +84,43 @@ class Campaign:
             self._unload(g)
             dev.trouble.clear()
 
+    @contextlib.contextmanager
+    def _pulse(self, dev):
+        """What a lie delayed happens meanwhile, in a thread of its own."""
+        done = threading.Event()
+
+        def beat():
+            while not done.wait(PULSE_SECONDS):
+                if isinstance(dev.script, Hostile):
+                    dev.script.pulse(dev)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
     def _round(self, g, dev, seed):
         mark = g.dmesg_mark(f"seed {seed}")
         lies = Hostile(seed)
         scene.unbind(g, dev)
         dev.become(lies.features, script=lies, queues=lies.queues,
                    queue_size=lies.queue_size, config=lies.config)
+        # Nothing is younger than the only request, so what keeps it is slow.
+        g.sh(f"echo reset >{ACTION}")
         name = scene.bind(g, dev, "lite")
         if name:
-            job = g.start(LOAD.format(name, IO_SECONDS))
+            job = g.start(LOAD.format(name, self.io_seconds))
             if self.rounds % 2:
-                job.wait(60, check=False)
+                job.wait(90, check=False)
             else:
                 # The disk goes while it is used.
-                g.sh(f"wait_for 10 sh -c '[ $(awk \"{{ print \\$1 + \\$5 }}\" "
-                     f"/sys/block/{name}/stat) -gt 200 ]'", check=False)
+                g.sh(f"echo auto >{ACTION}; wait_for {self.io_seconds} sh -c '[ "
+                     f"$(awk \"{{ print \\$1 + \\$5 }}\" /sys/block/{name}"
+                     f"/stat) -gt {seed * 977 % 200 * self.io_seconds} ]'",
+                     timeout=2 * self.io_seconds, check=False)
         scene.unbind(g, dev)
         if name:
             job.wait(90, check=False)
@@ -87,7 +134,7 @@ class Campaign:
         self.mutations += lies.mutations
         self.worked += bool(name)
         self.dead += "the disk is dead" in log
-        print(f"seed {seed}: {lies.mutations} lies, "
+        print(f"seed {seed}: {lies.mutations} lies read of {lies.told} told, "
               f"{'disk' if name else 'no disk'}; {self.mutations} in all",
               flush=True)
 

@@ -3,7 +3,8 @@
 
 import random
 
-from device import HOLD, USUAL, Script
+from device import HOLD, SILENT, USUAL, Script
+from device.memory import BadAddress
 
 RINGS = ("RING_PACKED", "INDIRECT_DESC", "EVENT_IDX", "NOTIFICATION_DATA",
          "RING_RESET", "IN_ORDER")
@@ -18,24 +19,40 @@ EDGES = (0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xfffe, 0xffff,
 class Hostile(Script):
     """Lies, each with a chance of its own.
 
-    mutations   how many lies were told so far
+    mutations   how many lies the driver has read so far. One in memory is
+                read when the driver went on in a way that it cannot without:
+                it uses the id again that came back with the lie, or makes
+                the next buffer available, for which it looks at the event.
+                Of those before a reset only one of each queue counts: behind
+                the first that it finds, the driver looks at no other.
+    told        how many there were, also those that nobody came to read
     story       the last of them
     """
 
     # In a million.
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
-    STATUS, HOLD, SILENT, USED, INTERRUPT = 40000, 300, 300, 40000, 2000
-    MEMORY, TROUBLE, CONFIG = 300000, 1500, 10000
-    PROBE, LATER = 12, 0.05     # times that at first, and after DRIVER_OK:
-                                # one that is lied to in a reset is given up
+    KEEP, SWALLOW, INTERRUPT, TROUBLE, CONFIG = 30, 30, 2000, 100, 2000
+    PROBE, LATER = (0, 2, 12), 0.03     # times that at first, and after
+                                # DRIVER_OK: one lied to in a reset is given up
+    # Those that cost a reset are rare in most devices, or few others are told.
+    BREACHES, MILD = (30, 300, 300, 10000), (200000, 500000, 800000)
 
     def __init__(self, seed):
-        self.mutations, self.story, self._up = 0, [], False
+        self.mutations, self.told, self.story = 0, 0, []
+        self._up = self._trouble = self._news = False
+        self._events, self._owed = set(), set()
+        self._answers = {}          # queue -> {id: lies that came with it}
         # Each kind has numbers of its own: what one does moves no other.
         self._dice = {kind: random.Random(f"{seed} {kind}") for kind in (
             "device", "read", "write", "features", "vector", "request",
             "used", "interrupt", "memory")}
         dice = self._dice["device"]
+        self.used_chance, self.memory_chance = (
+            dice.choice(self.BREACHES) for _ in range(2))
+        self.status_chance, self.event_chance = (
+            dice.choice(self.MILD) for _ in range(2))
+        self.probe = dice.choice(self.PROBE)
+        self.batch = dice.random() < 0.3
         self.features = USUAL + tuple(
             f for f in RINGS + DISKS if dice.random() < 0.5)
         if "BLK_RO" in self.features and dice.random() < 0.8:
@@ -58,7 +75,7 @@ class Hostile(Script):
                      "min_io_size": 16, "num_queues": 16,
                      "capacity": 64}.get(name, 32)
             self.config[name] = self._number("device", width)
-            self._told(f"config {name} = {self.config[name]:#x}")
+            self._tell(f"config {name} = {self.config[name]:#x}")
 
     # -- dice ---------------------------------------------------------------
 
@@ -71,15 +88,46 @@ class Hostile(Script):
             dice.getrandbits(bits)
         return value & (1 << bits) - 1
 
-    def _told(self, what):
-        self.mutations += 1
+    def _tell(self, what):
+        self.told += 1
         self.story = self.story[-199:] + [what]
+
+    def _told(self, what):
+        """A lie that is the answer to a read."""
+        self._tell(what)
+        self.mutations += 1
+
+    # -- what was read ------------------------------------------------------
+
+    def _answer(self, queue, ident, what):
+        """A lie that comes back with a buffer."""
+        self._tell(what)
+        lies = self._answers.setdefault(queue.index, {})
+        lies[ident] = lies.get(ident, 0) + 1
+
+    def _went_on(self, queue, ident):
+        """The driver has made a buffer available."""
+        self.mutations += queue.index in self._events
+        self._events.discard(queue.index)
+        self.mutations += self._answers.get(queue.index, {}).pop(ident, 0)
+
+    def _reset(self):
+        self.mutations += sum(map(bool, self._answers.values()))
+        self._answers.clear()
+        self._events.clear()
+        self._owed.clear()
 
     # -- registers ----------------------------------------------------------
 
     def read(self, dev, name, value):
         self._up |= bool(dev.status & 4)
-        chance = self.REGISTER * (self.LATER if self._up else self.PROBE)
+        if name == "status":
+            self.mutations += self._trouble
+            self._trouble = False
+        elif name.startswith("config+"):
+            self.mutations += self._news
+            self._news = False
+        chance = self.REGISTER * (self.LATER if self._up else self.probe)
         if not self._chance("read", chance):
             return value
         lie = self._number("read", 32)
@@ -92,11 +140,13 @@ class Hostile(Script):
         return lie
 
     def write(self, dev, name, value):
+        if name == "queue_reset" or name == "status" and not value:
+            self._reset()
         # A kick that is dropped is a lost request, which costs a time-out.
         if name == "notify" or not self._chance("write", self.WRITE * (
                 self.LATER if self._up else 1)):
             return value
-        self._told(f"{name} = {value:#x} is not taken")
+        self._tell(f"{name} = {value:#x} is not taken")
         return None
 
     def features_ok(self, dev):
@@ -116,56 +166,71 @@ class Hostile(Script):
     # -- requests -----------------------------------------------------------
 
     def request(self, dev, req):
-        if self._chance("request", self.MEMORY):
-            self._scribble(dev, req)
+        queue, ident = req.queue, req.chain.ident
+        self._went_on(queue, ident)
+        if self._chance("request", self.memory_chance):
+            self._scribble(dev, queue)
         if self._chance("request", self.CONFIG):
             name = self._dice["request"].choice(("capacity", "writeback"))
-            with dev.lock:
-                dev.config[name] = self._number(
-                    "request", 24 if name == "capacity" else 8)
-                dev.config.generation += 1
-                dev.config_interrupt()
-            self._told(f"{name} changes")
+            # As small as that, it still has what is read and written.
+            dev.change(**{name: self._number("request", 8)
+                          if name == "writeback" else
+                          self._number("request", 24) | 4096})
+            self._news = True
+            self._tell(f"{name} changes")
         if self._chance("request", self.TROUBLE):
-            self._told("needs reset")
+            self._trouble = True
+            self._tell("needs reset")
             dev.needs_reset()
-        if self._chance("request", self.HOLD):
-            self._told("a request is kept")
+        if self._chance("request", self.KEEP):
+            self._tell("a request is kept")
             return HOLD
-        if self._chance("request", self.STATUS):
-            status = self._dice["request"].choice((1, 2, 3, 5, 0x7f, 0xff))
-            self._told(f"status {status:#x}")
+        if self._chance("request", self.status_chance):
+            status = self._dice["request"].choice((1, 2, 3, 5, 0x7f, 0xfe))
+            self._answer(queue, ident, f"status {status:#x}")
             return status
+        if self._chance("request", self.used_chance):
+            self._answer(queue, ident, "no status")
+            return SILENT
         return None
 
-    def _scribble(self, dev, req):
-        """Write where a device can, but never has a reason to."""
-        dice, q = self._dice["memory"], req.queue
-        size = 16 * q.size
-        places = [(q.desc, size), (q.driver, 2 * q.size + 6),
-                  (q.device, 8 * q.size + 6)]
-        if dev.has("RING_PACKED"):
-            places = [(q.desc, size), (q.driver, 4), (q.device, 4)]
-        # The header and what lies beside it, tables among that.
-        places.append((req.header_at, 64))
+    def _scribble(self, dev, queue):
+        """Write where the driver looks for what came back."""
+        dice, size = self._dice["memory"], queue.size
+        start, length = (queue.desc, 16 * size) if dev.has("RING_PACKED") \
+            else (queue.device, 4 + 8 * size)
         for _ in range(dice.randrange(1, 9)):
-            start, length = dice.choice(places)
             width = dice.choice((1, 2, 2, 4, 8))
             at = start + dice.randrange(max(1, length - width))
             try:
                 dev.memory.put(at, self._number("memory", 8 * width), width)
-            except Exception:   # what a lie made of an address
+            except BadAddress:  # what a lie made of an address
                 continue
-            self._told(f"memory of queue {q.index} at {at:#x}")
+            self._tell(f"memory of queue {queue.index} at {at:#x}")
 
     # -- answers ------------------------------------------------------------
 
+    def _event(self, dev, queue):
+        """When a notification is wanted, says the device."""
+        packed = dev.has("RING_PACKED")
+        where = queue.device
+        if not packed and dev.has("EVENT_IDX"):
+            where += 4 + 8 * queue.size
+        lie = self._number("used", 32 if packed else 16)
+        dev.memory.put(where, lie, 4 if packed else 2)
+        self._events.add(queue.index)
+        self._tell(f"event of queue {queue.index} is {lie:#x}")
+
     def used(self, dev, queue, chain, length):
         honest = [(chain.ident, length, chain.slots)]
-        if self._chance("used", self.SILENT):
-            self._told("an answer is swallowed")
+        if self._chance("used", self.event_chance):
+            self._event(dev, queue)
+        if self.batch and dev.has("IN_ORDER"):
+            return honest       # one answer for many, which is not ours
+        if self._chance("used", self.SWALLOW):
+            self._tell("an answer is swallowed")
             return []
-        if not self._chance("used", self.USED):
+        if not self._chance("used", self.used_chance):
             return honest
         dice, kind = self._dice["used"], self._dice["used"].randrange(5)
         ident = self._number("used", 32 if dice.random() < .5 else 16)
@@ -180,11 +245,25 @@ class Hostile(Script):
         else:
             # A jump of the index: elements that nobody wrote.
             lie = honest + [(ident, 0, 1)] * dice.randrange(1, queue.size + 2)
-        self._told(f"used {lie[:3]} for {honest}")
+        what = f"used {lie[:3]} for {honest}"
+        if kind == 1:
+            self._tell(what)    # no driver has to look at the length
+        else:
+            self._answer(queue, chain.ident, what)
         return lie
 
     def interrupt(self, dev, queue):
         if self._chance("interrupt", self.INTERRUPT):
-            self._told("no interrupt")
+            self._owed.add(queue.index)
+            self._tell("no interrupt")
             return False
         return True
+
+    def pulse(self, dev):
+        """Now and then: what a lie kept back comes late, and not never."""
+        with dev.lock:
+            for q in dev.queues:
+                if q.enabled and q.index in self._owed:
+                    dev.interrupt(q)
+                dev.run(q)
+            self._owed.clear()

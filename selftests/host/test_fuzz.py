@@ -14,7 +14,7 @@ from campaign import Campaign               # noqa: E402
 from device import scene                    # noqa: E402
 from hostile import Hostile                 # noqa: E402
 
-SEEDS = (2, 20, 24)
+SEEDS = (9, 8, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +26,34 @@ def able():
 
 def test_hostile_device():
     """The kernel does not mind, nothing hangs, the module leaves."""
-    campaign = Campaign(None)
+    campaign = Campaign(None, io_seconds=4)
     campaign.run(SEEDS, lambda c: True)
     assert campaign.rounds == len(SEEDS)
     assert campaign.worked and campaign.mutations > 30
 
 
+def test_only_what_is_read_counts():
+    """A lie counts when the driver has gone past it, and not when told."""
+    lies = Hostile(7)
+    queue = type("Q", (), {"index": 0})
+    lies._answer(queue, 3, "one")
+    lies._answer(queue, 4, "two")
+    lies._went_on(queue, 5)
+    assert (lies.mutations, lies.told) == (0, 2)
+    lies._went_on(queue, 3)
+    assert lies.mutations == 1
+    lies._answer(queue, 5, "three")
+    lies.write(None, "status", 0)
+    lies._went_on(queue, 4)
+    assert (lies.mutations, lies.told) == (2, 3)
+
+
 def test_lies_are_the_seed():
     """The same seed makes the same device."""
     one, again, other = Hostile(7), Hostile(7), Hostile(8)
-    look = [(d.features, d.queues, d.queue_size, d.config, [
-        d.used(None, type("Q", (), {"queue_size": 8, "size": 8}),
-               type("C", (), {"ident": n, "slots": 1}), 512)
-        for n in range(500)]) for d in (one, again, other)]
+    look = [(d.features, d.queues, d.queue_size, d.config,
+             [d.vector(None, "vector", n) for n in range(500)])
+            for d in (one, again, other)]
     assert look[0] == look[1] != look[2]
 
 
