@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 /* Stores of the device in the middle of what the driver does. */
 #define AMBUSHES	4
+/* Loads of shared memory in one virtqueue_get_buf(), and more than there are. */
+#define GLANCES		8
 
 /**
  * struct ambush - a store right behind a load of the driver
@@ -34,12 +36,25 @@ struct ambush {
 };
 
 /**
+ * struct glance - what a load has seen, and a second one must not find again
+ * @at: in the ring
+ * @seen: what it was
+ */
+struct glance {
+	u8 *at;
+	u16 seen;
+};
+
+/**
  * struct fuzz - one run
  * @b: the ring; its device is asked as long as it is honest
  * @p: what is left of the input
  * @end: of the input
  * @lied: the device wrote something of its own since the last reset
  * @ambush: what it will write
+ * @getting: the driver is in virtqueue_get_buf()
+ * @nglances: entries of @glance
+ * @glance: what it has loaded there
  */
 struct fuzz {
 	struct bed *b;
@@ -47,6 +62,9 @@ struct fuzz {
 	const u8 *end;
 	bool lied;
 	struct ambush ambush[AMBUSHES];
+	bool getting;
+	unsigned int nglances;
+	struct glance glance[GLANCES];
 };
 
 static struct fuzz fuzz;
@@ -105,9 +123,48 @@ static void lie(size_t where, u16 value)
 	device_put_shared(&fuzz.b->dev, fuzz.b->ring + where, value);
 }
 
+/* The bed poisons what the driver must not touch: look at it nevertheless. */
+__attribute__((no_sanitize("address")))
+static u16 peek(const u8 *at)
+{
+	return *(const u16 *)at;
+}
+
+/*
+ * What was read once is another value from then on: whoever checks one reading
+ * and uses the next takes a number that is none.
+ */
+static void turn_over(u8 *at)
+{
+	struct bed *b = fuzz.b;
+	struct glance *g = &fuzz.glance[fuzz.nglances];
+
+	if (!fuzz.getting || at < b->ring || at >= b->ring + b->ring_size)
+		return;
+	CHECK(fuzz.nglances++ < GLANCES);
+	g->at = at;
+	g->seen = peek(at);
+	device_put_shared(&b->dev, at, ~g->seen);
+}
+
+/* For the next time it is as it was, unless the device wrote meanwhile. */
+static void turn_back(void)
+{
+	struct device *d = &fuzz.b->dev;
+	struct glance *g;
+
+	while (fuzz.nglances) {
+		g = &fuzz.glance[--fuzz.nglances];
+		if (peek(g->at) == (u16)~g->seen)
+			device_put_shared(d, g->at, g->seen);
+	}
+}
+
 static void on_load(const void *p)
 {
 	struct ambush *a;
+
+	turn_over((u8 *)p);
 
 	for (a = fuzz.ambush; a < fuzz.ambush + AMBUSHES; a++)
 		if (a->loads && !--a->loads)
@@ -120,8 +177,13 @@ static bool get_one(void)
 {
 	struct bed *b = fuzz.b;
 	bool broken = b->vq->broken;
-	struct bed_request *req = virtqueue_get_buf(b->vq);
+	struct bed_request *req;
 
+	fuzz.getting = true;
+	req = virtqueue_get_buf(b->vq);
+	fuzz.getting = false;
+	turn_back();
+	CHECK(fuzz.lied || !b->vq->broken);
 	if (!req)
 		return false;
 	CHECK(!broken);
