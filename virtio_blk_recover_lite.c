@@ -154,13 +154,15 @@ static bool virtblk_may_recover(struct virtblk *vblk)
 {
 	unsigned int attempts = READ_ONCE(reset_attempts), i;
 	u32 harvests = 0, since;
+	bool calm;
 
 	for (i = 0; i < vblk->nvqs; i++)
 		harvests += vblk->vqs[i].vq.harvests;
 	since = harvests - vblk->recover_harvests;
-	/* A disk that brought nothing was not calm, it was silent. */
-	if ((since && time_after(jiffies, vblk->recover_last + RECOVER_CALM)) ||
-	    since >= RECOVER_HELPED)
+	/* Silent with something to say is not calm. */
+	calm = since || !blk_mq_queue_inflight(vblk->disk->queue);
+	if (since >= RECOVER_HELPED ||
+	    (calm && time_after(jiffies, vblk->recover_last + RECOVER_CALM)))
 		vblk->recover_count = 0;
 	vblk->recover_last = jiffies;
 	vblk->recover_harvests = harvests;
