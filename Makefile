@@ -20,12 +20,15 @@ export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
 
+# A host may run a kernel whose headers it does not have.
 module: kdir-there
+	@test "$(KDIR)" = /lib/modules/$$(uname -r)/build || \
+		echo "building for $(KDIR)"
 	@$(KBUILD) modules
 
 kdir-there:
 	@test -e "$(KDIR)/Makefile" || { \
-		echo "$(if $(K),K=$(K),KDIR=$(KDIR)): no such kernel headers; make help lists what is there, make setup installs some" >&2; \
+		echo "$(if $(K),K=$(K),KDIR=$(KDIR)): no such kernel headers; make help lists what is there (what is for guests has K=... make run, check, bench), make setup installs some" >&2; \
 		exit 1; }
 
 clean: kdir-there
@@ -54,9 +57,11 @@ J ?= $(shell nproc)
 TESTS = $(PYTEST) -v -n $(J) --dist loadgroup selftests/host $(if $(T),-k '$(T)')
 
 check: setup
+	@$(if $(K),$(GUEST) kdir -k $(K) >/dev/null)
 	@$(TESTS)
 
 check-all: setup
+	@$(if $(K),$(GUEST) kdir -k $(K) >/dev/null)
 	@$(TESTS) --full
 
 unit:

@@ -41,7 +41,7 @@ MODULE_PARM_DESC(queue_depth,
 static unsigned int poll_queues;
 module_param_cb(poll_queues, &virtblk_uint_ops, &poll_queues, 0444);
 MODULE_PARM_DESC(poll_queues,
-		 "Of a disk's queues, how many have no interrupt and are polled (default: 0)");
+		 "Of a disk's queues, how many have no interrupt and are polled; at least one has (default: 0)");
 
 static int virtblk_major;
 static DEFINE_IDA(virtblk_index_ida);

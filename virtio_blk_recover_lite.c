@@ -30,7 +30,7 @@
 static unsigned int reset_attempts = 5;
 module_param(reset_attempts, uint, 0644);
 MODULE_PARM_DESC(reset_attempts,
-		 "Resets in a row before a disk is given up for dead (default: 5)");
+		 "Resets in a row before a disk is given up for dead; 0: at its first trouble (default: 5)");
 
 static bool trust_queue_reset;
 module_param(trust_queue_reset, bool, 0644);

@@ -93,17 +93,21 @@ def _parser():
         if name in ("kernels", "kdir", "module"):
             continue
         p.add_argument("--driver", default="lite",
-                       choices=["lite", "upstream", "none"])
+                       choices=["lite", "upstream", "none"],
+                       help="what is loaded before the command runs (lite); "
+                       "the module is /virtio_lite.ko in any case")
         p.add_argument("--timeout", type=float, default=300,
                        help="seconds the guest may live")
         if name != "run":
             continue
         p.add_argument("--disk", action="append", metavar="SOURCE,OPT=V",
-                       help="image, null or nothing, then options of Disk "
-                       "(transport=modern,vectors=0,...); repeatable")
-        p.add_argument("--smp", type=int, default=2)
-        p.add_argument("--mem", type=int, default=512, help="megabytes")
-        p.add_argument("--machine", default="q35")
+                       help="the path of an image, null, or an empty SOURCE "
+                       "for a blank disk, then options (--disk "
+                       "null,transport=modern --disk ,vectors=0); repeatable; "
+                       "one blank disk when not given")
+        p.add_argument("--smp", type=int, default=2, help="CPUs (2)")
+        p.add_argument("--mem", type=int, default=512, help="megabytes (512)")
+        p.add_argument("--machine", default="q35", help="QEMU's (q35)")
         p.add_argument("--append", default="", help="kernel command line")
         p.add_argument("--device", action="append", default=[],
                        help="more QEMU arguments, '-device x,y=z'")
@@ -111,8 +115,10 @@ def _parser():
                        help="more kernel modules for the guest")
         p.add_argument("--file", action="append", default=[],
                        metavar="HOST=GUEST", help="a file for the guest")
-        p.add_argument("--params", default="", help="module parameters")
-        p.add_argument("--iommu", action="store_true")
+        p.add_argument("--params", default="",
+                       help="parameters of virtio_lite, such as num_queues=1")
+        p.add_argument("--iommu", action="store_true",
+                       help="put an IOMMU before the disks")
         p.add_argument("--console", action="store_true",
                        help="print the guest's console too")
         p.add_argument("command", help="shell command for the guest")

@@ -11,7 +11,10 @@ vbl_load()
 		echo "vbl_load: no virtio_lite.ko in this guest" >&2
 		return 1
 	fi
-	insmod /virtio_lite.ko "$@"
+	insmod /virtio_lite.ko "$@" && return
+	# insmod says "Invalid argument"; the kernel says which, and why.
+	dmesg | grep virtio_lite | tail -n 3 >&2
+	return 1
 }
 
 # vbl_unload: remove the module; fails while a disk is in use.

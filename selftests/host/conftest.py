@@ -265,6 +265,12 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.line(text)
 
 
+def pytest_sessionfinish(session, exitstatus):
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and \
+            session.config.option.keyword:
+        print(f"\nno test is called {session.config.option.keyword!r}")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     if config.getoption("collectonly", False) or \
