@@ -3,6 +3,7 @@
 
 from vbl import TREE
 
+from .row import FAIL
 from .show import number, ratio, target, verdicts
 
 PATH = TREE / "Documentation" / "performance.md"
@@ -19,8 +20,9 @@ I/O scheduler. `ratio` is ours divided by upstream's.
 
     {command}
 
-repeats it, on {kernels}; this took {minutes} minutes with {qemu} on {cpus}
-host CPUs, of the tree `{tree}`. {verdicts}.
+repeats it. This is of the tree `{tree}`, on {kernels}, and took {minutes}
+minutes with {qemu} on {cpus} host CPUs: {verdicts}. A kernel
+that is newer than the installed ones comes from `scripts/setup --new-kernel`.
 """
 
 METHOD = """
@@ -47,15 +49,18 @@ out, and so is waking up whoever waits for the request.
 repeats, reads and writes are waited for in user space. Discard and flush are
 system calls that sleep, unless the device is faster: what the scheduler and
 the idle loop execute is left out of those rows, and the rest still wanders by
-several per cent. The row of 32 vectors has no target: before either
-driver is called, the kernel pins each vector by itself, which is two fifths of
-its total.
+several per cent, so they are medians of pairs. Most of a flush is neither
+driver's: the notes below each table say what would be left if this one cost
+nothing, which is about the target already. The row of 32 vectors has no target:
+before either driver is called, the kernel pins each vector by itself, which is
+two fifths of its total.
 
 **Notifications** are the register accesses by the driver, **interrupts** the
 entries of its handler, both counted by the plugin. Batches are lock-step: 32
 requests by one system call, all 32 waited for. With 32 single requests in
 flight, how many share a notification depends on how fast the device is beside
-the CPU, so that row is the median of pairs measured by turns.
+the CPU, so that row is the median of pairs measured by turns; it moves with
+what else the host does, on either side of 1.
 
 **Allocations** are calls from submission or completion to anything that gives
 out memory: slab, pages, pools, coherent memory. One within another is one.
@@ -69,7 +74,7 @@ devices. **Register accesses** are told by QEMU, which emulates all of them;
 timers, serial ports and interrupt controllers are left out.
 
 **IOPS and latency** are fio's, without the plugin, on both disks by turns,
-A B A B. The median of the ratios within the pairs is given, with the interval
+A B B A. The median of the ratios within the pairs is given, with the interval
 (95 %, bootstrap) that this many pairs leave it in. On an emulated CPU with
 other work on the host this is a smoke test: a row is OPEN while the interval
 has the target in it.
@@ -108,16 +113,29 @@ def _line(line):
     return "\n".join(out + ([f"\n{line['note']}"] if line.get("note") else []))
 
 
+def _listings(kernel):
+    """What each function executes, behind the rows that fail."""
+    failed = {r["id"].split(".")[0] for r in kernel["rows"]
+              if r["verdict"] == FAIL}
+    out = ""
+    for ident in sorted(failed & kernel["listings"].keys()):
+        for driver, functions in kernel["listings"][ident].items():
+            out += (f"\n{ident}, instructions of {driver} by function: "
+                    + ", ".join(f"{name.split()[0]} {n:g}"
+                                for name, n in functions) + ".\n")
+    return out
+
+
 def write(result, command):
     """Replace the page."""
     text = HEAD.format(
         command=command, qemu=result["qemu"].split(" (")[0],
-        kernels=" and ".join(f"Linux {k['release']}"
-                             for k in result["kernels"]),
+        kernels=", ".join(f"Linux {k['release']}" for k in result["kernels"]),
         minutes=-(-result["seconds"] // 60), cpus=result["cpus"],
         tree=result["tree"], verdicts=verdicts(result))
     for k in result["kernels"]:
         text += f"\n## Linux {k['release']}\n\n{_table(k)}\n"
+        text += _listings(k)
         text += "".join(_line(x) + "\n" for x in k.get("lines", []))
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(text + METHOD)

@@ -3,12 +3,12 @@
 
 A cell is a register layout, an interrupt layout, a number of queues, whether
 descriptors are indirect and notifications are by index, and, where the layout
-is modern, the kind of ring.  In each, data
-is written and checked, discarded and resized, and read and written by the
-kernel's own driver in turn.
+is modern, the kind of ring.  In each, data is written and checked, discarded
+and resized, and read and written by the kernel's own driver in turn.
 
 make check runs cells that hold every pair of values; make check-all the rest,
-and rings that are used in order, which newer QEMUs have. Up to four cells of a kernel share a guest, where each is a disk.
+and rings that are used in order, which newer QEMUs have.  Up to four cells of
+a kernel share a guest, where each is a disk.
 """
 
 import dataclasses
