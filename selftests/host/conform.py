@@ -84,8 +84,9 @@ class Stage:
         if options.get("iommu"):
             # A device in another process has to be told of every mapping.
             args.append(["-global", "intel-iommu.caching-mode=on"])
+        options.setdefault("kernel", self.kernel)
         self.g = vbl.Guest(
-            kernel=self.kernel, devices=args,
+            devices=args,
             share_mem=True, driver=None, qemu=qemu, timeout=2400, smp=2,
             **options)
         self.g.__enter__()
