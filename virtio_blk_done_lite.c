@@ -19,7 +19,8 @@ void virtblk_wake(struct virtblk_vq *vvq)
 {
 	/* Pairs with virtblk_wait_for_room(). */
 	smp_mb();
-	if (likely(!READ_ONCE(vvq->waiting)))
+	/* And so does this: a queue that waits was stopped before. */
+	if (likely(!smp_load_acquire(&vvq->waiting)))
 		return;
 	WRITE_ONCE(vvq->waiting, false);
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);

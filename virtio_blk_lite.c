@@ -460,8 +460,9 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	bool room;
 
 	spin_lock(&vvq->lock);
-	WRITE_ONCE(vvq->waiting, true);
 	blk_mq_stop_hw_queue(vvq->hctx);
+	/* In this order: who sees that it waits can start it. */
+	smp_store_release(&vvq->waiting, true);
 	/* Pairs with virtblk_wake(): one of the two sees the other. */
 	smp_mb();
 	room = virtqueue_has_room(&vvq->vq, need) &&
