@@ -4,6 +4,7 @@
 import time
 
 import pytest
+from faults import one_queue
 from load import Busy, command, dd, result, verify
 from vbl import Disk
 
@@ -121,6 +122,19 @@ def test_slow_disk(boot):
          timeout=120)
     # 256 writes and as many reads; the first tenth of a second is free.
     assert time.monotonic() - began > 4
+
+
+def test_full_ring(boot):
+    """Long requests wait for what many short ones give back, one by one."""
+    g = boot(smp=4, disks=[one_queue(indirect=False, queue_size=128,
+                                     throttle={"iops-total": 1000})])
+    short = "--size=1M --numjobs=2 --offset_increment=1M --iodepth=64"
+    long = "--size=12M --offset=8M --iodepth=8"
+    for _ in range(3):
+        jobs = [g.start(command(g.dev(), short, "--bs=4k")),
+                g.start(command(g.dev(), long, "--bssplit=4k/50:256k/50"))]
+        for job in jobs:
+            job.wait(timeout=30)
 
 
 def test_host_stops_at_error(boot):
