@@ -59,8 +59,10 @@ two fifths of its total.
 entries of its handler, both counted by the plugin. Batches are lock-step: 32
 requests by one system call, all 32 waited for. With 32 single requests in
 flight, how many share a notification depends on how fast the device is beside
-the CPU, so that row is the median of pairs measured by turns; it moves with
-what else the host does, on either side of 1.
+the CPU, and that is another one with each boot, on either side of 1: so each
+boot gives one sample, the median of pairs measured by turns. A device that was
+seen at work needs neither a notification nor an interrupt, so the sum of both
+is there as well.
 
 **Allocations** are calls from submission or completion to anything that gives
 out memory: slab, pages, pools, coherent memory. One within another is one.

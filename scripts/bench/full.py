@@ -58,7 +58,7 @@ def _one_kernel(kernel, args, say):
     rows, lines = [], out["lines"]
 
     def costs():
-        c = cost.Cost(say, args.count, 60 if args.full else 31)
+        c = cost.Cost(say, args.count, 31 if args.full else 11)
         try:
             c.everything(kernel, args.ko)
         finally:
