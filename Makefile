@@ -75,7 +75,7 @@ unit:
 fuzz: setup
 	@$(PYTHON) selftests/fuzz/campaign.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(N),--mutations $(N))
+		$(if $(N),--mutations $(N)) $(if $(WRITE),--write)
 
 # The ring under a device that lies: SECONDS=60 SEED=1 (0: another each time).
 fuzz-ring:
@@ -89,11 +89,12 @@ trust: setup
 # Hot-unplug, unbind and unload, N times each under load.
 soak: setup
 	@scripts/soak.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
-		$(if $(WHAT),--what $(WHAT))
+		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
 
 # QEMU is killed N times while a guest writes: what was acknowledged stays.
 powercut: setup
-	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K))
+	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
+		$(if $(WRITE),--write)
 
 # What the specification requires of a driver, watched on scripted devices.
 conformance: setup

@@ -35,5 +35,9 @@ class GuestDied(GuestError):
     """The guest went away by itself: a panic, an oops, a reset."""
 
 
+class KernelComplained(GuestError):
+    """The guest's kernel said what a healthy one never says."""
+
+
 class GuestHung(GuestError):
     """A command, or the whole guest, ran past its time."""

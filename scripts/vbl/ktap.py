@@ -4,6 +4,8 @@
 import dataclasses
 import re
 
+from .errors import KernelComplained
+
 # What a healthy kernel never says.
 _BAD = re.compile(
     r"\bBUG\b[: ]|\bWARNING: |\bOops\b|Kernel panic|Call Trace:|"
@@ -31,6 +33,13 @@ def scan_log(text):
             bad += lines[n:n + 12]
             break
     return bad
+
+
+def must_be_quiet(text):
+    """Raise when a kernel log says that something went wrong."""
+    bad = scan_log(text)
+    if bad:
+        raise KernelComplained("the kernel complained:\n" + "\n".join(bad))
 
 
 @dataclasses.dataclass
