@@ -29,8 +29,8 @@ LEVELS = {line.split("\t")[0]: line.split("\t")[1] for line in
            "requirements.tsv").read_text().splitlines()[1:]}
 
 
-def devices():
-    """The devices of a stage by name."""
+def devices(only=None):
+    """The devices of a stage by name: all, or those in @only."""
     usual = usual_caps()
     vendor = bytes([9, 0, 12, 9, 0x34, 0x12]) + b"\xaa" * 6
     slots = iter(range(8, 0x1d))
@@ -59,7 +59,9 @@ def devices():
         "notify 4096": {"multiplier": 4096, "bar_size": 0x8000, "queues": 4,
                         "caps": usual_caps(multiplier=4096, notify=0x4000)},
     }
-    return {name: Device(addr=next(slots), **kw) for name, kw in kinds.items()}
+    return {name: Device(addr=slot, **kw)
+            for slot, (name, kw) in zip(slots, kinds.items())
+            if only is None or name in only}
 
 
 class Stage:
@@ -75,8 +77,7 @@ class Stage:
     # -- guest --------------------------------------------------------------
 
     def _boot(self, only=None, **options):
-        self.devs = {name: dev for name, dev in devices().items()
-                     if only is None or name in only}
+        self.devs = devices(only)
         for dev in self.devs.values():
             dev.__enter__()
         qemu, _ = scene.qemu()
