@@ -44,7 +44,7 @@ install: module
 		$(KDIR)/include/generated/utsrelease.h)"
 
 setup:
-	@scripts/setup
+	@scripts/setup $(if $(findstring postgres,$(WHAT)),--postgres)
 
 run: setup
 	@$(GUEST) demo
@@ -94,7 +94,7 @@ soak: setup
 # QEMU is killed N times while a guest writes: what was acknowledged stays.
 powercut: setup
 	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
-		$(if $(WRITE),--write)
+		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
 
 # What the specification requires of a driver, watched on scripted devices.
 conformance: setup
@@ -132,7 +132,8 @@ help:
 	@echo "trust      each fault of a device, ours beside upstream's; WRITE=1 the page"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
 	@echo "           WHAT=unplug,rebind,reload"
-	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1"
+	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
+	@echo "           WHAT=fsync,postgres"
 	@echo "conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "           writes Documentation/conformance.md; T=NAME only those"
 	@echo "conformance-mutants  do they notice a driver that is wrong?"

@@ -5,10 +5,14 @@
 A program in the guest writes blocks, flushes, and says on a serial port of its
 own which blocks are safe. At a random moment QEMU is killed. What a cache may
 forget is forgotten too: the disk logs every write and flush, and of the log
-only what was flushed (or written through) counts. Every block that was said to
-be safe must be there. --write keeps the figures for Documentation/trust.md.
+only what was flushed (or written through) counts, and of the rest nothing or a
+random half. Every block that was said to be safe must be there. --write keeps the figures for Documentation/trust.md.
 
-    scripts/powercut.py [N] [--seed S] [-k KERNEL] [--mode MODE] [--write]
+    scripts/powercut.py [N] [--what fsync,postgres] [--seed S] [-k KERNEL]
+                        [--mode MODE] [--write]
+
+The same with PostgreSQL (vbl/postgres.py), whose clients say which rows are
+committed: what is left of its database must recover, and be sound.
 
 Modes take turns: write back, write through, both in turn at run time; packed
 and legacy rings. --lie makes the guest skip its flushes: blocks must be lost
@@ -30,14 +34,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from trust import page                              # noqa: E402
 from vbl import TREE, Disk, Guest, VblError         # noqa: E402
-from vbl import ktap                                # noqa: E402
+from vbl import ktap, postgres                      # noqa: E402
 
 BLOCK, BLOCKS, SECTOR = 4096, 1024, 512
 MASK = (1 << 64) - 1
 LOG_MAGIC = 0x6a736677736872
 FLUSH, FUA, DISCARD = 1, 2, 4
 PORT = "/dev/ttyS2"
-ACKS = 300
 
 MODES = {
     "write back": {"transport": "modern"},
@@ -89,22 +92,22 @@ def log_entries(path):
         at += length
 
 
-def surviving(path):
-    """The blocks as they are when all that may be forgotten is forgotten."""
-    disk = bytearray(BLOCK * BLOCKS)
+def surviving(path, disk, kept):
+    """What the writes of a log leave on @disk.
+
+    What was not flushed is forgotten, unless @kept() says that it is not.
+    """
     pending = []
     for sector, flags, data in log_entries(path):
-        where = sector * SECTOR
         if flags & FLUSH:
-            for old, new in pending:
-                disk[old:old + len(new)] = new
+            for _, at, new in pending:
+                disk[at:at + len(new)] = new
             pending = []
-        if data and where < len(disk):
-            if flags & FUA:
-                disk[where:where + len(data)] = data
-            else:
-                pending.append((where, data))
-    return disk[:BLOCK * BLOCKS]
+        if data:
+            pending.append((flags & FUA, sector * SECTOR, data))
+    for through, at, new in pending:
+        if through or kept():
+            disk[at:at + len(new)] = new
 
 
 def lost(disk, seed, acked):
@@ -123,20 +126,39 @@ def lost(disk, seed, acked):
     return gone
 
 
-def acknowledged(path):
-    """The last whole line."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return int(lines[-1]) if lines else 0
+class Fsync:
+    """Blocks that are flushed, by a program without a file system."""
+
+    unit, acks, tools = "blocks", 300, False
+
+    def __init__(self, folder):
+        self.files = {"bin/ack": writer(folder)}
+        self.image = folder / "empty"
+        with open(self.image, "wb") as f:
+            f.truncate(BLOCK * BLOCKS)
+
+    def start(self, g, dev, port, seed, lie):
+        """Start the program: its job."""
+        every = random.Random(seed).randint(1, 8)
+        return [g.start(f"exec /bin/ack /dev/{dev} {port} {seed} "
+                        f"{'-' if lie else ''}{every}")]
+
+    def check(self, disk, seed, lines):
+        """(blocks acknowledged, those that are lost) of what is on @disk."""
+        acked = int(lines[-1]) if lines else 0
+        return acked, lost(disk, seed, acked)
 
 
-def cut(kernel, mode, seed, program, lie=False):
-    """One guest, one power cut: (blocks acknowledged, those that are lost)."""
+WORKLOADS = {"fsync": Fsync, "postgres": postgres.Postgres}
+
+
+def cut(kernel, mode, seed, load, lie=False):
+    """One guest, one power cut: what is acknowledged, and lost of that."""
     rng = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="vbl-cut-"))
     acks, log = folder / "acks", folder / "log"
-    for path, size in ((folder / "disk", BLOCK * BLOCKS), (log, 0)):
-        with open(path, "wb") as f:
-            f.truncate(size)
+    shutil.copy(load.image, folder / "disk")
+    log.touch()
     disk = Disk(backend=[
         {"driver": "file", "filename": str(folder / "disk"),
          "node-name": "below"},
@@ -145,77 +167,95 @@ def cut(kernel, mode, seed, program, lie=False):
     devices = [f"-chardev file,id=acks,path={acks}",
                "-device isa-serial,chardev=acks,index=2"]
     try:
-        with Guest(kernel, disks=[disk], devices=devices, tools=False,
-                   files={"bin/ack": program}) as g:
+        with Guest(kernel, disks=[disk], devices=devices, tools=load.tools,
+                   files=load.files) as g:
             dev = g.dev()
-            job = g.start(f"exec /bin/ack /dev/{dev} {PORT} {seed} "
-                          f"{'-' if lie else ''}{rng.randint(1, 8)}")
+            jobs = load.start(g, dev, PORT, seed, lie)
             if mode == "switched":
                 g.start(SWITCH.format(dev=dev))
-            wait_acks(g, job, acks, rng.randint(1, ACKS))
+            wait_acks(g, jobs, acks, rng.randint(1, load.acks))
             time.sleep(rng.random() / 50)
             g.process.popen.kill()
             g.process.popen.wait()
             ktap.must_be_quiet(g.console)
-        acked = acknowledged(acks)
-        return acked, lost(surviving(log), seed, acked)
+        left = bytearray(load.image.read_bytes())
+        # A cache may lose all, or keep what it likes.
+        kept = rng.choice((0, 0.5))
+        surviving(log, left, lambda: rng.random() < kept)
+        # What is no whole line was not said.
+        return load.check(left, seed, acks.read_text().split("\n")[:-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_acks(g, job, path, want):
+def wait_acks(g, jobs, path, want):
     """Until the load has said @want lines."""
     until = time.monotonic() + 60 * g.scale
     while not path.exists() or path.read_text().count("\n") < want:
-        if job.done or time.monotonic() > until:
+        ended = [job.output for job in jobs if job.done]
+        if ended or time.monotonic() > until:
             raise VblError("the guest stopped writing:\n"
-                           f"{job.output}\n{g.console[-2000:]}")
+                           + "\n".join(ended) + g.console[-2000:])
         time.sleep(0.01)
 
 
-def campaign(n, seed, kernel=None, modes=(), lie=False, say=print):
-    """@n cuts: (blocks acknowledged, blocks lost)."""
+def campaign(n, seed, kernel=None, modes=(), lie=False, say=print,
+             what="fsync"):
+    """@n cuts: (blocks or rows acknowledged, those that are lost)."""
     folder = Path(tempfile.mkdtemp(prefix="vbl-ack-"))
     total = gone = 0
     try:
-        program = writer(folder)
+        load = WORKLOADS[what](folder)
         for i, mode in zip(range(n), itertools.cycle(modes or MODES)):
-            acked, missing = cut(kernel, mode, seed + i, program, lie)
+            acked, missing = cut(kernel, mode, seed + i, load, lie)
             total, gone = total + acked, gone + len(missing)
             say(f"cut {i + 1} of {n}, seed {seed + i}, {mode}: "
-                f"{acked} blocks acknowledged, {len(missing)} lost"
+                f"{acked} {load.unit} acknowledged, {len(missing)} lost"
                 + (f": {missing[:10]}" if missing else ""))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    say(f"{n} power cuts: {total} blocks acknowledged, {gone} lost")
+    say(f"{n} power cuts: {total} {load.unit} acknowledged, {gone} lost")
     return total, gone
+
+
+def one(what, args):
+    """The campaign with one workload: how much is lost."""
+    with page.noted(args.write, f"power cut, {what}", args.kernel, args.n,
+                    page.make("powercut", N=args.n, SEED=args.seed, WHAT=what,
+                              K=args.kernel)) as figures:
+        acked, gone = campaign(args.n, args.seed, args.kernel,
+                               args.mode or (), args.lie,
+                               lambda *a: print(*a, flush=True), what)
+        figures.update(lost=gone, said=f"{acked} {WORKLOADS[what].unit} "
+                       "acknowledged")
+    return gone
 
 
 def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     top.add_argument("n", nargs="?", type=int, default=len(MODES))
+    top.add_argument("--what", default="fsync",
+                     help="workloads, one after another: "
+                     + ", ".join(WORKLOADS))
     top.add_argument("--seed", type=int, default=1)
     top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
     top.add_argument("--mode", action="append", choices=list(MODES))
     top.add_argument("--lie", action="store_true",
-                     help="acknowledge without a flush: has to lose blocks")
+                     help="acknowledge without a flush: has to lose something")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     if args.write and (args.mode or args.lie):
         top.error("--write is for all modes, and no lies")
+    for what in args.what.split(","):
+        if what not in WORKLOADS:
+            top.error(f"{what}: one of " + ", ".join(WORKLOADS))
     try:
-        with page.noted(args.write, "power cut", args.kernel, args.n,
-                        page.make("powercut", N=args.n, SEED=args.seed,
-                                  K=args.kernel)) as figures:
-            acked, gone = campaign(args.n, args.seed, args.kernel,
-                                   args.mode or (), args.lie,
-                                   lambda *a: print(*a, flush=True))
-            figures.update(lost=gone, said=f"{acked} blocks acknowledged")
+        gone = [one(what, args) for what in args.what.split(",")]
     except VblError as e:
         print(f"{type(e).__name__}: {e}", file=sys.stderr)
         return 2
-    return gone != 0
+    return any(gone)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Guest:
     suspend    True: S3 and S4 are offered, and the kernel is booted as a
                computer would, which waking up depends on
     tools      False: without the image with fio and others, which is a disk
-               that cannot migrate
+               that cannot migrate; a path: with that image instead
     """
 
     def __init__(self, kernel=None, disks=(), driver="lite", smp=2, mem=512,
@@ -204,9 +204,11 @@ class Guest:
             argv += ["-incoming", self.incoming]
         if self.tools:
             bus = "pci.0" if self.machine.startswith("pc") else "pcie.0"
+            tools = initramfs.tools_image() if self.tools is True \
+                else self.tools
             argv += ["-blockdev", "driver=raw,node-name=vbltools,"
                      "read-only=on,file.driver=file,file.filename="
-                     + str(initramfs.tools_image()).replace(",", ",,"),
+                     + str(tools).replace(",", ",,"),
                      "-device", "nvme,serial=vbl-tools,drive=vbltools,"
                      f"bus={bus},addr={TOOLS_SLOT}"]
         for n, d in enumerate(self.disks):

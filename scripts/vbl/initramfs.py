@@ -207,6 +207,32 @@ def _libraries(binary):
     return re.findall(r"(/\S+) \(0x", got.stdout)
 
 
+def make_image(image, files):
+    """A read-only ext4 image with {path on it: file or folder}.
+
+    What a file needs of libraries comes along.
+    """
+    with tempfile.TemporaryDirectory(dir=image.parent) as stage:
+        files = dict(files)
+        for path in [p for p in files.values() if p.is_file()]:
+            for lib in _libraries(path):
+                files[lib.lstrip("/").replace("usr/lib", "lib")] = Path(lib)
+        for name, path in files.items():
+            target = Path(stage) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, target, symlinks=True)
+            else:
+                shutil.copy(path, target)
+        size = sum(p.stat().st_size for p in Path(stage).rglob("*")
+                   if p.is_file())
+        with open(image, "wb") as f:
+            f.truncate(size * 5 // 4 + (8 << 20))
+        Path(stage).chmod(0o755)
+        _run([tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal", "-d",
+              stage, str(image)])
+
+
 def tools_image():
     """A read-only ext4 image with TOOLS and their libraries."""
     found = {t: _which(t) for t in TOOLS}
@@ -214,22 +240,8 @@ def tools_image():
     tool("fio")
 
     def make(folder):
-        stage = folder / "stage"
-        (stage / "bin").mkdir(parents=True)
-        for name, path in found.items():
-            shutil.copy(path, stage / "bin" / name)
-            for lib in _libraries(path):
-                target = stage / lib.lstrip("/").replace("usr/lib", "lib")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    shutil.copy(lib, target)
-        size = sum(p.stat().st_size for p in stage.rglob("*") if p.is_file())
-        image = folder / "tools.img"
-        with open(image, "wb") as f:
-            f.truncate(size * 5 // 4 + (8 << 20))
-        _run([tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal", "-d",
-              str(stage), str(image)])
-        shutil.rmtree(stage)
+        make_image(folder / "tools.img",
+                   {f"bin/{t}": Path(p) for t, p in found.items()})
 
     stamps = [[t, cache.file_stamp(p)] for t, p in sorted(found.items())]
     return cache.entry("tools", [_SELF, stamps], make) / "tools.img"

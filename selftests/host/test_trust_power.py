@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Power cuts; make powercut N=100 does many."""
+"""Power cuts; make powercut N=100 WHAT=fsync,postgres does many."""
 
 import powercut
 import pytest
+from vbl import postgres
+
+NO_POSTGRES = pytest.mark.skipif(
+    not postgres.find(), reason="the package postgresql is not installed")
 
 
 @pytest.mark.parametrize("mode", [
@@ -14,8 +18,20 @@ def test_power_cut(mode):
     assert acked and not lost
 
 
+@NO_POSTGRES
+@pytest.mark.parametrize("mode", [
+    "write back", pytest.param("packed", marks=pytest.mark.full)])
+def test_power_cut_postgres(mode):
+    """So is what a database has committed."""
+    acked, lost = powercut.campaign(1, 1, modes=[mode], what="postgres")
+    assert acked and not lost
+
+
 @pytest.mark.full
-def test_power_cut_would_show():
+@pytest.mark.parametrize("what", [
+    "fsync", pytest.param("postgres", marks=NO_POSTGRES)])
+def test_power_cut_would_show(what):
     """A guest that acknowledges before it flushes is found out."""
-    acked, lost = powercut.campaign(1, 1, modes=["write back"], lie=True)
+    acked, lost = powercut.campaign(1, 1, modes=["write back"], lie=True,
+                                    what=what)
     assert acked and lost
