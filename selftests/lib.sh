@@ -225,7 +225,8 @@ busy()
 {
 	busy_disk=${1#/dev/}
 	shift
-	fio --name=busy --filename="/dev/$busy_disk" --rw=randwrite --bs=4k \
+	fio --name=busy --filename="/dev/$busy_disk" --allow_file_create=0 \
+		--rw=randwrite --bs=4k \
 		--ioengine=libaio --iodepth=16 --direct=1 --size=8M \
 		--offset=16M --verify=crc32c --verify_backlog=256 \
 		--verify_fatal=1 --time_based --runtime=600 --thread \

@@ -29,8 +29,9 @@ PULSE_SECONDS = 0.02
 # Errors are what the user sees of a lie; fio goes on after most of them.
 LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "[ $(cat /sys/block/{0}/size) -gt 0 ]; do "
-        "fio --name=f --filename=/dev/{0} --ioengine=libaio --rw=randrw "
-        "--direct=1 --bssplit=512/40:4k/50:16k/8:128k/2 --iodepth=32 "
+        "fio --name=f --filename=/dev/{0} --allow_file_create=0 "
+        "--ioengine=libaio --rw=randrw --direct=1 "
+        "--bssplit=512/40:4k/50:16k/8:128k/2 --iodepth=32 "
         "--time_based --runtime={1} --continue_on_error=all --fsync=64 "
         "--size=1M --numjobs=2 --thread & for n in 1 2 3; do "
         "/bin/blkdiscard -f -l 64k /dev/{0}; "
@@ -113,6 +114,8 @@ class Campaign:
         g.sh(f"echo reset >{ACTION}")
         name = scene.bind(g, dev, "lite")
         if name:
+            # A file that somebody made in its place would take all load.
+            g.sh(f"[ -b /dev/{name} ]")
             job = g.start(LOAD.format(name, self.io_seconds))
             if self.rounds % 2:
                 job.wait(90, check=False)
@@ -144,7 +147,7 @@ class Campaign:
 
     def _unload(self, g):
         g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=90)
-        if g.kernel.debug:
+        if g.kernel.debug == "debug":
             leaks = g.sh("for n in 1 2; do echo scan; sleep 6; done "
                          ">/sys/kernel/debug/kmemleak; "
                          "cat /sys/kernel/debug/kmemleak", timeout=200)

@@ -14,7 +14,8 @@ SCATTER = "--direct=0 --ioengine=psync --end_fsync=1 --invalidate=1"
 def command(dev, options="", sizes=MIX):
     """A fio command line; later options win."""
     return (f"fio --name=load --filename=/dev/{dev} --ioengine=libaio "
-            f"--direct=1 --rw=randwrite {sizes} --iodepth=16 --size=32M "
+            f"--direct=1 --allow_file_create=0 --rw=randwrite {sizes} "
+            "--iodepth=16 --size=32M "
             "--verify=crc32c --verify_fatal=1 --end_fsync=1 --thread "
             f"--group_reporting --output-format=json {options}")
 
