@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest kernel that watches itself: KASAN, UBSAN, lockdep and their like.
+"""Guest kernels that watch themselves.
 
-Debian ships none, so it is built from Debian's source package, with
-scripts/debug.config, into the cache.  K=debug chooses it.
+Debian ships none, so they are built from Debian's source package into the
+cache.  K=debug has KASAN, UBSAN, lockdep and their like, see
+scripts/debug.config; K=race has KCSAN, see scripts/race.config.
 """
 
 import os
@@ -13,7 +14,10 @@ from pathlib import Path
 from . import cache, tree
 from .errors import SetupError
 
-CONFIG = tree.TREE / "scripts" / "debug.config"
+# What each is built with: a later file overrides an earlier one.
+CONFIGS = {name: [tree.TREE / "scripts" / f"{n}.config" for n in files]
+           for name, files in (("debug", ("debug",)),
+                               ("race", ("debug", "race")))}
 PACKAGE = "linux-source-6.12"
 TOOLS = ("flex", "bison", "bc", "gcc", "make")
 # What a module is built with; the rest of the source can go.
@@ -23,22 +27,37 @@ KEEP_X86 = ("Makefile", "Makefile_32.cpu", "Makefile.postlink", "include",
 
 
 def find():
-    """(release, headers, root) of the newest one built, or None."""
-    folder = _entry_name()
-    return _read(folder) if folder.is_dir() else None
+    """(flavour, (release, headers, root)) of each one that is there."""
+    for flavour in CONFIGS:
+        folder = cache.root() / "debug-kernel" / \
+            f"6.12-{cache.digest(_inputs(flavour))}"
+        if folder.is_dir():
+            yield flavour, _read(folder)
 
 
-def build():
-    """The same, built now when it is missing: half an hour on two cores."""
-    return _read(cache.entry("debug-kernel", _inputs(), _make, "6.12"))
+def build(flavour="debug"):
+    """One of them, built now when it is missing: half an hour on two cores."""
+    return _read(cache.entry("debug-kernel", _inputs(flavour),
+                             lambda folder: _make(folder, flavour), "6.12"))
 
 
-def _inputs():
-    return [PACKAGE, cache.file_hash(CONFIG)]
+def build_race():
+    """The one for data races."""
+    return build("race")
 
 
-def _entry_name():
-    return cache.root() / "debug-kernel" / f"6.12-{cache.digest(_inputs())}"
+def _inputs(flavour):
+    return [PACKAGE, *map(cache.file_hash, CONFIGS[flavour])]
+
+
+def _options(flavour):
+    """The lines that a kernel's configuration shall have."""
+    lines = {}
+    for path in CONFIGS[flavour]:
+        for line in path.read_text().splitlines():
+            if line.startswith("CONFIG_"):
+                lines[line.partition("=")[0]] = line
+    return list(lines.values())
 
 
 def _read(folder):
@@ -46,12 +65,12 @@ def _read(folder):
     return release, folder / "headers", folder / "root"
 
 
-def _make(folder):
+def _make(folder, flavour):
     missing = [t for t in TOOLS if not shutil.which(t)]
     if missing:
         raise SetupError(f"{', '.join(missing)} not found; run "
-                         "scripts/setup --debug-kernel")
-    print(f"building a debug kernel from {PACKAGE} into {cache.root()}; this "
+                         f"scripts/setup --{flavour}-kernel")
+    print(f"building a {flavour} kernel from {PACKAGE} into {cache.root()}; this "
           "takes a while", flush=True)
     _run(["apt-get", "download", PACKAGE], folder)
     deb = next(folder.glob("*.deb"))
@@ -64,8 +83,10 @@ def _make(folder):
           str(archive)], folder)
     shutil.rmtree(folder / "package")
     make = ["make", "-s", f"-j{os.cpu_count()}"]
-    _run([*make, f"KCONFIG_ALLCONFIG={CONFIG}", "allnoconfig"], source)
-    _check_config(source)
+    wanted = folder / "config"
+    wanted.write_text("".join(f"{line}\n" for line in _options(flavour)))
+    _run([*make, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"], source)
+    _check_config(source, flavour)
     _run([*make, "bzImage", "modules"], source)
     release = subprocess.run(
         [*make, "kernelrelease"], cwd=source, check=True,
@@ -82,14 +103,13 @@ def _make(folder):
     (folder / "release").write_text(release + "\n")
 
 
-def _check_config(source):
+def _check_config(source, flavour):
     """Every option asked for has to be there: others may hide it silently."""
     got = set((source / ".config").read_text().splitlines())
-    lost = [line for line in CONFIG.read_text().splitlines()
-            if line.startswith("CONFIG_") and not line.endswith("=n") and
-            line not in got]
+    lost = [line for line in _options(flavour)
+            if not line.endswith("=n") and line not in got]
     if lost:
-        raise SetupError(f"{CONFIG.name}: this kernel does not take "
+        raise SetupError(f"{flavour}.config: this kernel does not take "
                          + ", ".join(lost))
 
 

@@ -90,7 +90,9 @@ class Guest:
             raise SetupError(f"Guest driver={driver!r}: lite, upstream or None")
         self.kernel = pick_kernel(kernel)
         self.disks, self.driver, self.params = list(disks), driver, params
-        self.smp, self.append = smp, append
+        # Most data races are the kernel's own, and each would be the end.
+        self.smp, self.append = smp, append + (
+            " panic_on_warn=0" if self.kernel.debug == "race" else "")
         # KASAN keeps an eighth, and what was freed, for itself.
         self.mem = max(mem, 1536) if self.kernel.debug else mem
         self.machine, self.devices = machine, list(devices)

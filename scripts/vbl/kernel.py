@@ -42,8 +42,8 @@ class Kernel:
     headers: Path
     # Folder with boot/ and lib/modules/, where these are not the release's own.
     root: Path = None
-    # Slow and hungry, for what it checks.
-    debug: bool = False
+    # Slow and hungry, for what it checks: "debug", "race", or nothing.
+    debug: str = ""
     # The root holds the compiler too, for this system's is another one.
     foreign: bool = False
 
@@ -54,7 +54,7 @@ class Kernel:
     def series(self):
         """Short name, such as 6.12."""
         if self.debug:
-            return "debug"
+            return self.debug
         return ".".join(self.release.split(".")[:2])
 
     @cached_property
@@ -182,7 +182,8 @@ def default_kernel():
 def pick_kernel(want=None):
     """The kernel called @want: a release, a prefix such as 6.1, or None.
 
-    debug is the one with KASAN and others, when it was built.
+    debug is the one with KASAN and others, race the one with KCSAN, when they
+    were built.
     """
     if isinstance(want, Kernel):
         return want
@@ -204,9 +205,8 @@ def made_kernels():
     found = lab.find_kernel()
     if found:
         yield Kernel(*found, foreign=True)
-    found = debug_kernel.find()
-    if found:
-        yield Kernel(*found, debug=True)
+    for flavour, found in debug_kernel.find():
+        yield Kernel(*found, debug=flavour)
 
 
 def series():
