@@ -140,6 +140,28 @@ void vring_reset(struct virtqueue *vq)
 }
 
 /**
+ * vring_swap() - exchange the rings of two queues
+ * @vq: a queue that the device does not know, with nothing in flight
+ * @other: set up by vring_init(), of the same format
+ *
+ * What the ring is goes to the other queue; what the queue is stays. Before
+ * either is used, vring_reset().
+ */
+void vring_swap(struct virtqueue *vq, struct virtqueue *other)
+{
+	swap(vq->desc, other->desc);
+	swap(vq->avail, other->avail);
+	swap(vq->used, other->used);
+	swap(vq->used_event, other->used_event);
+	swap(vq->avail_event, other->avail_event);
+	swap(vq->token, other->token);
+	swap(vq->num, other->num);
+	swap(vq->mask, other->mask);
+	swap(vq->link, other->link);
+	swap(vq->returned, other->returned);
+}
+
+/**
  * vring_free() - undo vring_init(); the shared memory is the caller's
  * @vq: a queue that the device no longer knows
  */

@@ -53,6 +53,7 @@ struct vring_packed_pos {
  * @callback: called by the interrupt handler when buffers may be used
  * @num: number of descriptors; of a split ring a power of 2
  * @mask: @num - 1
+ * @max: the largest @num that the device offers
  * @index: of this queue in its device
  * @device: N of the virtioN that the queue belongs to
  * @packed: RING_PACKED was negotiated
@@ -120,6 +121,7 @@ struct virtqueue {
 	u16 notify_id;
 	bool notify_data;
 	bool notify_other;
+	u16 max;
 	u16 *link;
 	u16 *returned;
 
@@ -241,6 +243,7 @@ size_t vring_size(unsigned int num, unsigned int align, bool packed);
 int vring_init(struct virtqueue *vq, unsigned int num, void *mem,
 	       unsigned int align, int node);
 void vring_reset(struct virtqueue *vq);
+void vring_swap(struct virtqueue *vq, struct virtqueue *other);
 void vring_free(struct virtqueue *vq);
 
 bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n);

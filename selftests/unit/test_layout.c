@@ -150,6 +150,50 @@ static void reset_mends_a_broken_queue(struct bed *b)
 	CHECK_EQ(bed_get(b), DEVICE_NONE);
 }
 
+/* As many buffers as a ring has slots, twice, so that it begins again. */
+static void go_round(struct bed *b)
+{
+	unsigned int n = b->cfg.num, i;
+
+	for (i = 0; i < 2 * n; i++) {
+		if (i % n == 0)
+			CHECK(virtqueue_has_room(b->vq, n));
+		bed_add(b, i % n, 1, 0);
+		if (i % n < n - 1)
+			continue;
+		CHECK(b->cfg.indirect || !virtqueue_has_room(b->vq, 1));
+		while (b->ntaken < b->nadded)
+			bed_use(b, bed_take(b));
+		while (bed_get(b) != DEVICE_NONE)
+			;
+	}
+	bed_check(b);
+}
+
+/* PCI-COMMON-09: a queue that was reset may come back with another size. */
+static void queues_exchange_their_rings(struct bed *b)
+{
+	struct bed_config c = b->cfg;
+	struct bed *other;
+	struct virtqueue *vq;
+
+	c.num = c.num == 8 ? 16 : 8;
+	other = bed_open(&c);
+	bed_send(b, 0);
+	vring_swap(b->vq, other->vq);
+	vq = b->vq;
+	b->vq = other->vq;
+	other->vq = vq;
+	b->vq->notify = &b->doorbell;
+	other->vq->notify = &other->doorbell;
+	bed_reset(b);
+	bed_reset(other);
+	CHECK_EQ(b->vq->num, b->cfg.num);
+	go_round(b);
+	go_round(other);
+	bed_close(other);
+}
+
 /* SPLIT-ALIGN-I01: no more than 32768 descriptors, and these work. */
 static void largest_ring_goes_round(struct bed *b)
 {
@@ -190,6 +234,7 @@ const struct bed_test layout_tests[] = {
 	TEST(ring_can_be_freed_twice, 0),
 	TEST(reset_forgets_all_that_was_under_way, 0),
 	TEST(reset_mends_a_broken_queue, SPLIT),
+	TEST(queues_exchange_their_rings, 0),
 	TEST(largest_ring_goes_round, 0),
 	{}
 };

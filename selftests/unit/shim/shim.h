@@ -120,6 +120,15 @@ static inline size_t shim_align(size_t x, size_t to)
 
 #define ALIGN(x, to)	shim_align(x, to)
 
+/* minmax.h */
+#define swap(a, b)							\
+	do {								\
+		__typeof__(a) shim_swap = (a);				\
+									\
+		(a) = (b);						\
+		(b) = shim_swap;					\
+	} while (0)
+
 /* rwonce.h: relaxed atomics, and no other access to what a device writes. */
 u32 shim_load(const void *p, size_t size);
 
