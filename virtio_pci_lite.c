@@ -37,9 +37,10 @@ static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 		dev_err(&vp->pdev->dev, "device has no queue %u\n", vq->index);
 		return -ENOENT;
 	}
+	size = min_t(unsigned int, size, VRING_MAX_SIZE);
+	vq->max = size;
 	if (!vp->regs->fixed_size && vq->num)
 		size = min_t(unsigned int, size, vq->num);
-	size = min_t(unsigned int, size, VRING_MAX_SIZE);
 	if (!vq->packed && !is_power_of_2(size)) {
 		if (vp->regs->fixed_size) {
 			dev_err(&vp->pdev->dev,
@@ -59,14 +60,20 @@ static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 	return size;
 }
 
+static int vp_alloc_mem(struct vp_device *vp, struct virtio_mem *mem,
+			unsigned int size, bool packed, int node)
+{
+	return virtio_mem_alloc(&vp->vdev, mem,
+				vring_size(size, vp->regs->ring_align, packed),
+				node);
+}
+
 /* Large rings of a modern device can be given up for smaller ones. */
 static int vp_alloc_ring(struct vp_device *vp, struct vp_queue *q,
 			 unsigned int *size, int node)
 {
 	for (;;) {
-		if (!virtio_mem_alloc(&vp->vdev, &q->mem,
-				      vring_size(*size, vp->regs->ring_align,
-						 q->vq->packed), node))
+		if (!vp_alloc_mem(vp, &q->mem, *size, q->vq->packed, node))
 			return 0;
 		if (vp->regs->fixed_size || *size <= 4)
 			break;
@@ -270,6 +277,79 @@ static int vp_start_vq(struct virtio_device *vdev, unsigned int queue)
 }
 
 /**
+ * vp_free_rings() - undo vp_alloc_rings()
+ * @vdev: the device, which knows none of the second rings
+ */
+static void vp_free_rings(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+	struct vp_queue *q;
+
+	for (q = vp->queues; q < vp->queues + vp->nvqs; q++) {
+		if (!q->spare)
+			continue;
+		vring_free(q->spare);
+		virtio_mem_free(vdev, &q->spare_mem);
+		kfree(q->spare);
+		q->spare = NULL;
+	}
+}
+
+static int vp_alloc_spare(struct vp_device *vp, unsigned int i,
+			  unsigned int size)
+{
+	int node = virtio_queue_node(&vp->vdev, i);
+	struct vp_queue *q = &vp->queues[i];
+	int err;
+
+	q->spare = kzalloc_node(sizeof(*q->spare), GFP_KERNEL, node);
+	if (!q->spare)
+		return -ENOMEM;
+	q->spare->packed = q->vq->packed;
+	q->spare->indirect = q->vq->indirect;
+	err = vp_alloc_mem(vp, &q->spare_mem, size, q->spare->packed, node);
+	if (err)
+		return err;
+	return vring_init(q->spare, size, q->spare_mem.addr,
+			  vp->regs->ring_align, node);
+}
+
+/**
+ * vp_alloc_rings() - a second ring for each queue
+ * @vdev: the device, whose queues are and stay in use
+ * @size: descriptors, of a split ring a power of 2
+ *
+ * Context: may sleep; one at a time. Return: 0, or -ENOMEM with nothing done.
+ */
+static int vp_alloc_rings(struct virtio_device *vdev, unsigned int size)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < vp->nvqs; i++)
+		err = vp_alloc_spare(vp, i, size);
+	if (err)
+		vp_free_rings(vdev);
+	return err;
+}
+
+/**
+ * vp_swap_rings() - exchange the rings of all queues for the second ones
+ * @vdev: the device, which vp_stop_vq() took all queues from, or was reset
+ */
+static void vp_swap_rings(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+	struct vp_queue *q;
+
+	for (q = vp->queues; q < vp->queues + vp->nvqs; q++) {
+		vring_swap(q->vq, q->spare);
+		swap(q->mem, q->spare_mem);
+	}
+}
+
+/**
  * vp_cut_off() - the device can no longer reach memory or raise an MSI-X
  * @vdev: a device that does not reset
  */
@@ -283,6 +363,9 @@ static const struct virtio_transport vp_transport = {
 	.start_vqs = vp_start_vqs,
 	.stop_vq = vp_stop_vq,
 	.start_vq = vp_start_vq,
+	.alloc_rings = vp_alloc_rings,
+	.swap_rings = vp_swap_rings,
+	.free_rings = vp_free_rings,
 	.del_vqs = vp_del_vqs,
 	.sync_irqs = vp_sync_irqs,
 	.queue_affinity = vp_queue_affinity,

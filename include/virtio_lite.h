@@ -61,6 +61,11 @@ struct virtio_registers {
  * @start_vqs: hand the same queues, emptied, to a device that was reset
  * @stop_vq: take one queue back from the device (RING_RESET)
  * @start_vq: hand it, emptied, to the device again
+ * @alloc_rings: get a second ring of @size descriptors ready for each queue, or
+ *		 for none, with -ENOMEM. May sleep
+ * @swap_rings: each queue gets its second ring, which gets its first one. The
+ *		device knows neither
+ * @free_rings: undo @alloc_rings, whichever ring is the second by now
  * @del_vqs: undo @find_vqs; the device was reset and no handler runs
  * @sync_irqs: wait until no handler of this device runs
  * @queue_affinity: CPUs that a queue's interrupt is bound to, or NULL
@@ -76,6 +81,9 @@ struct virtio_transport {
 	int (*start_vqs)(struct virtio_device *vdev);
 	int (*stop_vq)(struct virtio_device *vdev, unsigned int queue);
 	int (*start_vq)(struct virtio_device *vdev, unsigned int queue);
+	int (*alloc_rings)(struct virtio_device *vdev, unsigned int size);
+	void (*swap_rings)(struct virtio_device *vdev);
+	void (*free_rings)(struct virtio_device *vdev);
 	void (*del_vqs)(struct virtio_device *vdev);
 	void (*sync_irqs)(struct virtio_device *vdev);
 	const struct cpumask *(*queue_affinity)(struct virtio_device *vdev,

@@ -60,11 +60,15 @@ struct vp_registers {
 /**
  * struct vp_queue - what the transport keeps of a virtqueue
  * @vq: the driver's
- * @mem: its rings
+ * @mem: its ring
+ * @spare: has the ring that @vq may get instead; NULL most of the time
+ * @spare_mem: of that ring
  */
 struct vp_queue {
 	struct virtqueue *vq;
 	struct virtio_mem mem;
+	struct virtqueue *spare;
+	struct virtio_mem spare_mem;
 };
 
 /**
