@@ -483,6 +483,7 @@ static const struct attribute_group virtblk_trouble_group = {
 static struct attribute *virtblk_attrs[] = {
 	&dev_attr_serial.attr,
 	&dev_attr_cache_type.attr,
+	&virtblk_ring_size_attr.attr,
 	NULL,
 };
 

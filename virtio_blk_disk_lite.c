@@ -73,8 +73,11 @@ static irqreturn_t (*virtblk_callback(struct virtblk *vblk, unsigned int i))
 	return virtblk_done;
 }
 
-/* Each queue takes what the smallest ring has room for. */
-static unsigned int virtblk_ring_size(const struct virtblk *vblk)
+/**
+ * virtblk_ring_size() - descriptors of the smallest ring, which all keep to
+ * @vblk: the disk, with its queues
+ */
+unsigned int virtblk_ring_size(const struct virtblk *vblk)
 {
 	unsigned int num = vblk->vqs[0].vq.num, i;
 

@@ -11,7 +11,8 @@
  *		or fails if the device did not come back
  *
  * Where one queue alone is in trouble, and the device can reset it (RING_RESET),
- * the others go on meanwhile; virtblk_repair_queue().
+ * the others go on meanwhile; virtblk_repair_queue(). In the same way queues get
+ * rings of another size; virtblk_resize_rings().
  */
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -322,6 +323,22 @@ static bool virtblk_repair_queue(struct virtblk_vq *vvq)
 	return true;
 }
 
+/* Queues were reset alone, and are ready: requests may come again. */
+static void virtblk_live_again(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
+	/* What happened meanwhile found nobody in charge. */
+	virtio_config_enable(vblk->vdev);
+	virtblk_config_changed(vblk->vdev);
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (READ_ONCE(vblk->vqs[i].vq.broken))
+			virtblk_recover_queue(&vblk->vqs[i], "the device broke the protocol",
+					      &vblk->counts.protocol);
+	}
+}
+
 /* Returns false if the whole device has to be reset. */
 static bool virtblk_repair_queues(struct virtblk *vblk)
 {
@@ -338,15 +355,7 @@ static bool virtblk_repair_queues(struct virtblk *vblk)
 			return false;
 	}
 
-	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
-	/* What happened meanwhile found nobody in charge. */
-	virtio_config_enable(vblk->vdev);
-	virtblk_config_changed(vblk->vdev);
-	for (i = 0; i < vblk->nvqs; i++) {
-		if (READ_ONCE(vblk->vqs[i].vq.broken))
-			virtblk_recover_queue(&vblk->vqs[i], "the device broke the protocol",
-					      &vblk->counts.protocol);
-	}
+	virtblk_live_again(vblk);
 	return true;
 }
 
@@ -363,12 +372,64 @@ static void virtblk_repair(struct virtblk *vblk)
 	virtblk_go_on(vblk, err);
 }
 
+/*
+ * Rings of another size
+ */
+
+/*
+ * The queue is frozen and quiesced: nothing is in flight, and none of the
+ * rings is looked at but by handlers of interrupts. @swapped tells whether the
+ * queues have the other rings, also when something fails.
+ */
+static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
+{
+	const struct virtio_transport *transport = vblk->vdev->transport;
+	struct virtio_device *vdev = vblk->vdev;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		transport->mask_irq(vdev, i, true);
+	for (i = 0; !err && i < vblk->nvqs; i++)
+		err = transport->stop_vq(vdev, i);
+	*swapped = !err;
+	if (*swapped)
+		transport->swap_rings(vdev);
+	for (i = 0; !err && i < vblk->nvqs; i++)
+		err = transport->start_vq(vdev, i);
+	for (i = 0; i < vblk->nvqs; i++)
+		transport->mask_irq(vdev, i, false);
+	return err;
+}
+
+/* The device may refuse halfway. It then comes back with the rings it had. */
+static void virtblk_resize_rings(struct virtblk *vblk)
+{
+	bool swapped;
+	int err;
+
+	virtblk_stop_others(vblk);
+	vblk->resize_err = virtblk_try_rings(vblk, &swapped);
+	if (!vblk->resize_err) {
+		virtblk_live_again(vblk);
+		return;
+	}
+
+	virtio_warn(vblk->vdev, "%s: its queues cannot be reset alone: %d: resetting the device\n",
+		    vblk->disk->disk_name, vblk->resize_err);
+	err = virtblk_stop(vblk);
+	/* Only now the device has let go of either. */
+	if (swapped)
+		vblk->vdev->transport->swap_rings(vblk->vdev);
+	virtblk_go_on(vblk, err);
+}
+
 /**
- * virtblk_recover_work() - repair a device
- * @work: of a disk in state VIRTBLK_RECOVERING
+ * virtblk_recover_work() - repair a device, or give its queues other rings
+ * @work: of a disk in state VIRTBLK_RECOVERING or VIRTBLK_RESIZING
  *
- * del_gendisk() waits for whoever holds the queue before it takes it apart. If
- * it is past that, no request is left that could be saved.
+ * del_gendisk() waits for whoever holds the queue before it takes it apart, and
+ * for a resize. If it is past that, no request is left that could be saved.
  */
 void virtblk_recover_work(struct work_struct *work)
 {
@@ -376,7 +437,9 @@ void virtblk_recover_work(struct work_struct *work)
 	struct percpu_ref *queue = &vblk->disk->queue->q_usage_counter;
 	bool held = percpu_ref_tryget(queue);
 
-	if (held || !READ_ONCE(vblk->removing))
+	if (READ_ONCE(vblk->state) == VIRTBLK_RESIZING)
+		virtblk_resize_rings(vblk);
+	else if (held || !READ_ONCE(vblk->removing) || READ_ONCE(vblk->resizing))
 		virtblk_repair(vblk);
 	else
 		virtblk_set_dead(vblk);
@@ -384,10 +447,9 @@ void virtblk_recover_work(struct work_struct *work)
 		percpu_ref_put(queue);
 }
 
-static bool virtblk_claim_recovery(struct virtblk *vblk)
+static bool virtblk_try_claim(struct virtblk *vblk, enum virtblk_state state)
 {
-	return cmpxchg(&vblk->state, VIRTBLK_LIVE, VIRTBLK_RECOVERING) ==
-	       VIRTBLK_LIVE;
+	return cmpxchg(&vblk->state, VIRTBLK_LIVE, state) == VIRTBLK_LIVE;
 }
 
 /**
@@ -400,7 +462,7 @@ static bool virtblk_claim_recovery(struct virtblk *vblk)
  */
 void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 {
-	if (!virtblk_claim_recovery(vblk))
+	if (!virtblk_try_claim(vblk, VIRTBLK_RECOVERING))
 		return;
 	WRITE_ONCE(vblk->whole, true);
 	if (count)
@@ -424,7 +486,7 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 	struct virtblk *vblk = vvq->vblk;
 
 	WRITE_ONCE(vvq->trouble, true);
-	if (!virtblk_claim_recovery(vblk))
+	if (!virtblk_try_claim(vblk, VIRTBLK_RECOVERING))
 		return;
 	if (count)
 		(*count)++;
@@ -437,14 +499,31 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
  * Be the one in charge; returns false if the disk is dead, or is paused and
  * stays so. May sleep.
  */
-static bool virtblk_claim(struct virtblk *vblk)
+static bool virtblk_claim(struct virtblk *vblk, enum virtblk_state state)
 {
-	while (!virtblk_claim_recovery(vblk)) {
+	while (!virtblk_try_claim(vblk, state)) {
 		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD || vblk->paused)
 			return false;
 		flush_work(&vblk->recover_work);
 	}
 	return true;
+}
+
+/**
+ * virtblk_exchange_rings() - let the queues have their second rings
+ * @vblk: a disk whose queue is frozen and quiesced, with second rings
+ *
+ * Context: may sleep. Return: 0; an error if the rings are the first ones still,
+ * and the disk goes on with them, or is dead or asleep.
+ */
+int virtblk_exchange_rings(struct virtblk *vblk)
+{
+	if (!virtblk_claim(vblk, VIRTBLK_RESIZING))
+		return READ_ONCE(vblk->state) == VIRTBLK_DEAD ? -ENODEV : -EBUSY;
+	/* Who else wants to be in charge waits for this work. */
+	queue_work(virtblk_wq, &vblk->recover_work);
+	flush_work(&vblk->recover_work);
+	return vblk->resize_err;
 }
 
 /**
@@ -455,7 +534,7 @@ static bool virtblk_claim(struct virtblk *vblk)
  */
 void virtblk_kill(struct virtblk *vblk)
 {
-	if (!virtblk_claim(vblk))
+	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return;
 	blk_mq_quiesce_queue(vblk->disk->queue);
 	virtblk_set_dead(vblk);
@@ -473,7 +552,7 @@ void virtblk_kill(struct virtblk *vblk)
  */
 void virtblk_retire(struct virtblk *vblk)
 {
-	virtblk_claim(vblk);
+	virtblk_claim(vblk, VIRTBLK_RECOVERING);
 	cancel_work_sync(&vblk->recover_work);
 	virtblk_stop_others(vblk);
 }
@@ -488,7 +567,7 @@ void virtblk_pause(struct virtio_device *vdev)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
-	if (!virtblk_claim(vblk))
+	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return;
 	virtblk_stop(vblk);
 	vblk->paused = true;
@@ -547,7 +626,7 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 	if (vblk->paused)
 		return 0;
 	drained = virtblk_drain(vblk);
-	if (!virtblk_claim(vblk))
+	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return 0;
 	vblk->paused = true;
 	virtblk_stop_others(vblk);

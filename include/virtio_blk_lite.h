@@ -2,7 +2,8 @@
 /*
  * The disk driver, shared by its files: virtio_blk_lite.c (requests), _done
  * (their return), _disk (its life), _mem (its memory), _config (what the device
- * says of itself), _recover (when it misbehaves), _timeout (when it is late).
+ * says of itself), _resize (its rings), _recover (when it misbehaves), _timeout
+ * (when it is late).
  */
 #ifndef _VIRTIO_BLK_LITE_H
 #define _VIRTIO_BLK_LITE_H
@@ -230,6 +231,7 @@ struct virtblk_limits {
 enum virtblk_state {
 	VIRTBLK_LIVE,		/* requests go to the device */
 	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
+	VIRTBLK_RESIZING,	/* it is idle, and its queues get other rings */
 	VIRTBLK_DEAD,		/* every request fails */
 };
 
@@ -246,11 +248,14 @@ enum virtblk_state {
  * @limits: of the device; writeback follows the cache mode in use
  * @state: enum virtblk_state
  * @whole: the device is in trouble, not one of its queues alone
+ * @resizing: a resize of the rings, which del_gendisk() waits for, has the
+ *	      queue frozen
+ * @resize_err: how the last resize went
  * @removing: no more config changes, and no waiting for a device that is slow
  * @paused: between virtblk_pause() and virtblk_resume(), or while the system
  *	    sleeps
  * @asleep: the device was suspended with its state
- * @recover_work: repairs the device
+ * @recover_work: repairs the device, or gives its queues other rings
  * @config_work: acts on a config change
  * @zones_work: looks at the zones again when there are more or fewer
  * @cache_work: follows the device when it changes how it caches
@@ -271,6 +276,8 @@ struct virtblk {
 	struct virtblk_limits limits;
 	int state;
 	bool whole;
+	bool resizing;
+	int resize_err;
 	bool removing;
 	bool paused;
 	bool asleep;
@@ -291,6 +298,7 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 bool virtblk_check_status(struct virtblk *vblk);
 void virtblk_recover_work(struct work_struct *work);
 int virtblk_revive(struct virtblk *vblk);
+int virtblk_exchange_rings(struct virtblk *vblk);
 void virtblk_kill(struct virtblk *vblk);
 void virtblk_retire(struct virtblk *vblk);
 void virtblk_pause(struct virtio_device *vdev);
@@ -382,6 +390,7 @@ int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 /* virtio_blk_disk_lite.c */
 extern struct workqueue_struct *virtblk_wq;
 void virtblk_free_disk(struct gendisk *disk);
+unsigned int virtblk_ring_size(const struct virtblk *vblk);
 
 /**
  * struct virtblk_piece - a walk through the data of a request
@@ -435,6 +444,9 @@ void virtblk_cache_work(struct work_struct *work);
 
 extern const struct block_device_operations virtblk_fops;
 const struct attribute_group **virtblk_groups(struct virtblk *vblk);
+
+/* virtio_blk_resize_lite.c */
+extern struct device_attribute virtblk_ring_size_attr;
 
 /* virtio_blk_timeout_lite.c */
 unsigned int virtblk_request_timeout(void);

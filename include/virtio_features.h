@@ -75,7 +75,7 @@ VIRTIO_FEATURE(38, NOTIFICATION_DATA, MODERN, VIRTIO_BIT(VERSION_1),
 VIRTIO_FEATURE(39, NOTIF_CONFIG_DATA, MODERN, VIRTIO_BIT(VERSION_1),
 	       "a notification says what the device wants to hear")
 VIRTIO_FEATURE(40, RING_RESET, MODERN, VIRTIO_BIT(VERSION_1),
-	       "one queue is repaired while the others go on")
+	       "one queue is repaired while others go on; ring_size can change")
 VIRTIO_FEATURE(41, ADMIN_VQ, NEVER, VIRTIO_BIT(VERSION_1),
 	       "administers other functions; a disk has none")
 VIRTIO_FEATURE(43, SUSPEND, MODERN, VIRTIO_BIT(VERSION_1),

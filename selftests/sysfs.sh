@@ -71,6 +71,8 @@ is "node size" "$(blockdev --getsize64 "$disk")" \
 is "logical block" "$(cat "$block/queue/logical_block_size")" 512
 is "segments" "$(cat "$block/queue/max_segments")" 254
 is "requests" "$(cat "$block/queue/nr_requests")" 256
+is "descriptors" "$(cat "$block/ring_size")" 256
+is "descriptors: for all to see" "$(stat -c %a "$block/ring_size")" 644
 queues=0
 for q in "$block"/mq/*; do
 	[ -d "$q" ] && queues=$((queues + 1))
