@@ -230,6 +230,7 @@ class Device:
         """Section 2.6.1: one queue alone."""
         self.log.add("queue reset", q.index)
         self.held = [r for r in self.held if r.queue is not q]
+        q.size_before = q.size
         q.clear()
         q.resetting, q.was_reset = True, True
         q.reset_until = self.now() + self.script.queue_reset_seconds

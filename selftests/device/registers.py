@@ -164,6 +164,8 @@ class Registers:
                       "queue_size = {}", value)
         self.rule("PCI-VQCFG-I01", 0 < value <= q.max_size,
                   "queue_size = {} of {}", value, q.max_size)
+        if q.was_reset and value != q.size_before:
+            self.dev.check.saw("PCI-COMMON-09")
         q.size = value
 
     def _enable(self, value, q, names):
@@ -172,6 +174,8 @@ class Registers:
         need = {"queue_desc", "queue_driver", "queue_device"}
         if dev.msix_enabled:
             need.add("queue_vector")
+        if q.was_reset:
+            need.add("queue_size")
         missing = need - set(names)
         self.rule("PCI-COMMON-04 PCI-VQCFG-I01" +
                   (" GEN-QRST-03" if q.was_reset else ""), not missing,

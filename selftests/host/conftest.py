@@ -87,7 +87,7 @@ ONE_GUEST = ("test_bench.py", "test_bind.py")
 TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_trust_soak.py", "test_trust_move.py", "test_recover.py",
               "test_features.py", "test_errors.py", "test_fail.py",
-              "test_programs.py")
+              "test_programs.py", "test_resize.py")
 
 
 def _other_turns(items):

@@ -114,6 +114,22 @@ def test_ring_reset(stage, ring):
     exercise(stage, disk)
 
 
+@BOTH
+@play()
+def test_ring_resize(stage, ring):
+    """Queues are reset, and come back with another size."""
+    if stage.driver != "lite":
+        pytest.skip("upstream has no use for rings of another size")
+    disk = stage.take("RING_RESET", "GEN-QRST-03 PCI-COMMON-09", "modern",
+                      (*RINGS[PLAIN[ring]], "RING_RESET"), queues=2,
+                      config={"seg_max": 30})
+    for size in (64, 128):
+        stage.g.sh(f"echo {size} >/sys/block/{disk}/ring_size")
+        assert {q.size for q in stage.dev.queues} == {size}
+        exercise(stage, disk)
+    assert stage.dev.check.seen["PCI-COMMON-09"] >= 2 * len(stage.dev.queues)
+
+
 # -- SUSPEND -----------------------------------------------------------------
 
 class SlowSuspend(Script):

@@ -74,16 +74,47 @@ echo "points $((i - 1))"
 """.replace("@PARAMS@", PARAMS)
 
 
+# A resize that lacks something says so, and leaves the disk as it was.
+RESIZE = r"""
+bdf=$(vbl_disks)
+insmod /virtio_lite.ko || exit 1
+disk=$(disk_of $bdf)
+cd /sys/block/$disk || exit 1
+size=$(cat ring_size)
+i=0
+while :; do
+	i=$((i + 1))
+	echo 0 >@PARAMS@/fail_seen
+	echo $i >@PARAMS@/fail_at
+	done=0
+	echo $size >ring_size 2>/tmp/err && done=1
+	seen=$(cat @PARAMS@/fail_seen)
+	echo 0 >@PARAMS@/fail_at
+	[ $seen -lt $i ] && break
+	[ $done = 0 ] && grep -q "allocate memory" /tmp/err || exit 1
+	dd if=/dev/$disk of=/dev/null bs=64k count=16 iflag=direct \
+		2>/dev/null || exit 1
+done
+[ $done = 1 ] && [ $(cat trouble/resets) = 0 ] || exit 1
+cd / && rmmod virtio_lite || exit 1
+echo "points $((i - 1))"
+""".replace("@PARAMS@", PARAMS)
+
+
 @pytest.mark.parametrize("kind", ["modern", "iommu", *LONG])
 def test_every_failure_unwinds(kernel, boot, kind):
     ko = build_module(kernel, ("FAIL_POINTS=1",))
     g = boot(kernel=kernel, disks=[DISKS[kind]], driver=None, ko=ko,
              iommu=kind == "iommu", tools=False)
-    points = {}
-    for name, script in (("load", LOOP), ("bind", REBIND)):
+    points, scenes = {}, {"load": LOOP, "bind": REBIND}
+    if kind != "legacy":
+        scenes["resize"] = RESIZE
+    for name, script in scenes.items():
         words = g.sh(script, timeout=120).split()
         points[name] = int(words[words.index("points") + 1])
         print(f"{name}: {points[name]} of {points[name]} failure points "
               f"visited")
     # Loading registers bus, drivers and numbers on top of what binding does.
     assert points["load"] > points["bind"] >= 10
+    # Of each queue: what keeps it, its ring, and its tokens at least.
+    assert kind == "legacy" or points["resize"] >= 3
