@@ -82,9 +82,9 @@ fuzz-ring:
 	@$(MAKE) -s -C selftests/fuzz fuzz $(if $(SECONDS),SECS=$(SECONDS)) \
 		$(if $(SEED),SEED=$(SEED))
 
-# Each fault of a device, with our driver and with upstream's: a table.
+# Each fault, N times with our driver, fewer with upstream's: a table.
 trust: setup
-	@scripts/trust.py $(if $(K),-k $(K)) $(if $(WRITE),--write)
+	@scripts/trust.py $(N) $(if $(K),-k $(K)) $(if $(WRITE),--write)
 
 # Hot-unplug, unbind and unload, N times each under load.
 soak: setup
@@ -127,13 +127,14 @@ help:
 	@echo "           one at a time (else one per CPU)"
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
-	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies"
+	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies,"
+	@echo "           WRITE=1 keeps the figures"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
-	@echo "trust      each fault of a device, ours beside upstream's; WRITE=1 the page"
+	@echo "trust      each fault N times (1), ours beside upstream's; WRITE=1 the page"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
-	@echo "           WHAT=unplug,rebind,reload"
+	@echo "           WHAT=unplug,rebind,reload; WRITE=1 keeps the figures"
 	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
-	@echo "           WHAT=fsync,postgres"
+	@echo "           WHAT=fsync,postgres; WRITE=1"
 	@echo "conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "           writes Documentation/conformance.md; T=NAME only those"
 	@echo "conformance-mutants  do they notice a driver that is wrong?"

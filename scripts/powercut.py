@@ -6,7 +6,8 @@ A program in the guest writes blocks, flushes, and says on a serial port of its
 own which blocks are safe. At a random moment QEMU is killed. What a cache may
 forget is forgotten too: the disk logs every write and flush, and of the log
 only what was flushed (or written through) counts, and of the rest nothing or a
-random half. Every block that was said to be safe must be there. --write keeps the figures for Documentation/trust.md.
+random half. Every block that was said to be safe must be there. --write keeps
+the figures for Documentation/trust.md.
 
     scripts/powercut.py [N] [--what fsync,postgres] [--seed S] [-k KERNEL]
                         [--mode MODE] [--write]
@@ -152,7 +153,7 @@ class Fsync:
 WORKLOADS = {"fsync": Fsync, "postgres": postgres.Postgres}
 
 
-def cut(kernel, mode, seed, load, lie=False):
+def cut(kernel, mode, seed, load, lie=False, driver="lite"):
     """One guest, one power cut: what is acknowledged, and lost of that."""
     rng = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="vbl-cut-"))
@@ -167,8 +168,8 @@ def cut(kernel, mode, seed, load, lie=False):
     devices = [f"-chardev file,id=acks,path={acks}",
                "-device isa-serial,chardev=acks,index=2"]
     try:
-        with Guest(kernel, disks=[disk], devices=devices, tools=load.tools,
-                   files=load.files) as g:
+        with Guest(kernel, disks=[disk], driver=driver, devices=devices,
+                   tools=load.tools, files=load.files) as g:
             dev = g.dev()
             jobs = load.start(g, dev, PORT, seed, lie)
             if mode == "switched":
@@ -200,14 +201,15 @@ def wait_acks(g, jobs, path, want):
 
 
 def campaign(n, seed, kernel=None, modes=(), lie=False, say=print,
-             what="fsync"):
+             what="fsync", driver="lite"):
     """@n cuts: (blocks or rows acknowledged, those that are lost)."""
     folder = Path(tempfile.mkdtemp(prefix="vbl-ack-"))
     total = gone = 0
     try:
         load = WORKLOADS[what](folder)
         for i, mode in zip(range(n), itertools.cycle(modes or MODES)):
-            acked, missing = cut(kernel, mode, seed + i, load, lie)
+            acked, missing = cut(kernel, mode, seed + i, load, lie,
+                                 driver)
             total, gone = total + acked, gone + len(missing)
             say(f"cut {i + 1} of {n}, seed {seed + i}, {mode}: "
                 f"{acked} {load.unit} acknowledged, {len(missing)} lost"

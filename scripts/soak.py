@@ -32,7 +32,7 @@ TURNS = ({"transport": "modern"}, {"transport": "modern", "packed": True},
 def in_guest(what):
     """A campaign that one program in the guest runs alone."""
     def run(g, n, seed):
-        g.sh(f"/selftests/_soak.sh {what} {g.bdf(0)} {n} {seed}",
+        g.sh(f"/selftests/_soak.sh {what} {g.bdf(0)} {n} {seed} {g.driver}",
              timeout=60 + SECONDS_EACH * n)
     return run
 
@@ -44,7 +44,8 @@ def unplug(g, n, seed):
         g.plug(disk)
         bdf = g.bdf(disk)
         # A kernel with upstream's driver built in has it first.
-        g.sh(f"take_over {bdf}")
+        if g.driver == "lite":
+            g.sh(f"take_over {bdf}")
         dev = g.dev(disk)
         g.sh(f"/selftests/_soak.sh {'is_kept' if i else 'keep'} {dev}")
         load = g.start(f"/selftests/_soak.sh load {dev}")
@@ -60,18 +61,19 @@ TITLES = {"unplug": "hot-unplug under load", "rebind": "unbind under load",
           "reload": "unload after writes"}
 
 
-def campaign(what, n, seed=1, kernel=None, options=None):
+def campaign(what, n, seed=1, kernel=None, options=None, driver="lite"):
     """Run one; raises unless all of it was right.  Its seconds."""
     hot = what == "unplug"
     disk = Disk(hotplug=hot, **(options or TURNS[seed % len(TURNS)]))
     began = time.monotonic()
-    with Guest(kernel, disks=[disk], tools=False,
+    with Guest(kernel, disks=[disk], driver=driver, tools=False,
                timeout=600 + SECONDS_EACH * n) as g:
         if hot:
             disk.blockdevs(g.folder)
         CAMPAIGNS[what](g, n, seed)
         ktap.must_be_quiet(g.sh("dmesg") + g.console)
-        g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+        if driver == "lite":
+            g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
     return time.monotonic() - began
 
 

@@ -7,15 +7,15 @@
 #	_soak.sh is_kept DEV		is the former still there
 #	_soak.sh is_busy DEV		wait until the latter writes
 #	_soak.sh rebind BDF N SEED	N unbinds and binds under load
-#	_soak.sh reload BDF N SEED	N rmmods and insmods, with I/O in between
+#	_soak.sh reload BDF N SEED DRIVER	N rmmods and insmods, after writes
 #
+# DRIVER is lite or upstream.
 # Ends with a message at the first thing that is wrong.
 
 # shellcheck source=../scripts/in-guest/vbl.sh
 . /lib/vbl.sh
 
 kept=/tmp/kept.
-driver=$PCI/drivers/virtio-pci-lite
 
 fail()
 {
@@ -74,6 +74,7 @@ below()
 rebind()
 {
 	bdf=$1 n=$2 seed=$3 i=0
+	driver=$(readlink -f "$PCI/devices/$bdf/driver")
 	dev=$(disk_of "$bdf") || exit 1
 	keep "$dev" || fail "cannot write $dev"
 	while [ $i -lt "$n" ]; do
@@ -94,6 +95,10 @@ rebind()
 reload()
 {
 	bdf=$1 n=$2 seed=$3 i=0
+	case $4 in
+	lite) module=virtio_lite get=vbl_load ;;
+	*) module=virtio_blk get=vbl_load_upstream ;;
+	esac
 	dev=$(disk_of "$bdf") || exit 1
 	keep "$dev" || fail "cannot write $dev"
 	while [ $i -lt "$n" ]; do
@@ -102,9 +107,10 @@ reload()
 			2>/dev/null || fail "write $i"
 		below 10000
 		usleep $number
-		rmmod virtio_lite || fail "rmmod $i"
-		[ ! -e /sys/bus/virtio-lite ] || fail "rmmod $i left its bus"
-		insmod /virtio_lite.ko || fail "insmod $i"
+		rmmod $module || fail "rmmod $i"
+		[ "$4" != lite ] || [ ! -e /sys/bus/virtio-lite ] ||
+			fail "rmmod $i left its bus"
+		$get || fail "insmod $i"
 		[ "$(disk_of "$bdf")" = "$dev" ] || fail "insmod $i: no $dev"
 		is_kept "$dev" || fail "insmod $i: data lost"
 	done

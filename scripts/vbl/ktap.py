@@ -19,6 +19,8 @@ _BAD = re.compile(
     r"refcount_t:|list_(add|del) corruption|"
     r"bad: scheduling|sleeping function called|nobody cared|"
     r"kernel BUG at")
+# What only goes on with a report.
+_DETAIL = re.compile(r"Call Trace:|\bOops\b|Kernel panic")
 _POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
                     r"(?:-\s+)?(?P<name>[^#]*?)\s*"
                     r"(?:#\s*(?P<word>\w+)\b[:\s]*(?P<why>.*))?$")
@@ -35,6 +37,19 @@ def scan_log(text):
             bad += lines[n:n + 12]
             break
     return bad
+
+
+def reports(text):
+    """How many things went wrong, according to a kernel log.
+
+    A task that hangs is told of again and again, and counts once.
+    """
+    heads = set()
+    for line in text.splitlines():
+        if _BAD.search(line) and not _DETAIL.search(line):
+            hung = re.search(r"INFO: task \S+", line)
+            heads.add(hung[0] if hung else line)
+    return len(heads)
 
 
 def must_be_quiet(text):

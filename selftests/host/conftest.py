@@ -85,7 +85,8 @@ ONE_GUEST = ("test_bench.py", "test_bind.py")
 # Files with many cases, each of which runs on one kernel only: they take turns,
 # so that every kernel sees half of them. --full runs all on all.
 TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
-              "test_trust_soak.py", "test_trust_move.py", "test_recover.py",
+              "test_trust_soak.py", "test_trust_move.py",
+              "test_trust_table.py", "test_recover.py",
               "test_features.py", "test_errors.py", "test_fail.py",
               "test_programs.py", "test_resize.py")
 

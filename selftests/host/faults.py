@@ -15,11 +15,11 @@ def one_queue(**options):
     return Disk(**{"transport": "modern", "num_queues": 1, **options})
 
 
-def start_write(g, place=2):
+def start_write(g, place=2, after=":"):
     """One write of 4 KiB of noise, which is also kept in /tmp/held."""
-    return g.start(f"head -c 4096 /dev/urandom >/tmp/held; dd if=/tmp/held "
-                   f"of=/dev/{g.dev()} bs=4k count=1 seek={place} "
-                   "oflag=direct")
+    return g.start(f"{after}; head -c 4096 /dev/urandom >/tmp/held; "
+                   f"dd if=/tmp/held of=/dev/{g.dev()} bs=4k count=1 "
+                   f"seek={place} oflag=direct; s=$?; wait; exit $s")
 
 
 def wait_in_flight(g, n=1):
@@ -31,16 +31,20 @@ def limit(g, bps):
                           "property": "limits", "value": {"bps-total": bps}})
 
 
-def hold(g, place=2):
+def hold(g, place=2, second=False):
     """A write that the host keeps until it drains the disk, as a reset does.
 
-    The limit is for those to come; it is off again when this returns.
+    With @second another one is in flight before it. The limit is for those to
+    come; it is off again when this returns.
     """
     limit(g, 1)
     # The first one always passes.
     assert dd(g, g.dev(), 8)[0] == 0
-    job = start_write(g, place)
-    wait_in_flight(g)
+    job = start_write(g, place, f"dd if=/dev/zero of=/dev/{g.dev()} bs=4k "
+                      f"count=1 seek={place + 1} oflag=direct & wait_for 20 "
+                      f"grep -q ' 1$' /sys/block/{g.dev()}/inflight"
+                      if second else ":")
+    wait_in_flight(g, 1 + second)
     limit(g, 0)
     return job
 
@@ -73,14 +77,15 @@ def used_without_status(ring, head):
 
 # -- true answers, spoiled on their way --------------------------------------
 
-def answer(g, ring):
+def answer(g, ring, second=False):
     """Let the host do a held write, unseen: (job, index and id of before)."""
-    held = hold(g)
-    at = ring.used_idx
-    old = ring.used_id(at)
+    held, n = hold(g, second=second), 1 + second
+    at, head = ring.used_idx, ring.newest()
+    old = [ring.used_id(at + i) for i in range(n)]
     g.qmp("stop")
-    assert ring.used_idx == (at + 1) & 0xffff, "the host did not finish it"
-    return held, at, old
+    assert ring.used_idx == (at + n) & 0xffff, "the host did not finish it"
+    mine = next(i for i in range(n) if ring.used_id(at + i) == head)
+    return held, at + mine, old[mine]
 
 
 def lose(g, ring):
@@ -93,7 +98,8 @@ def lose(g, ring):
 
 def spoil(g, ring, how):
     """A write that the host did, and whose answer is spoiled."""
-    held, at, old = answer(g, ring)
+    # What is stale is true by chance where one alone always has the same id.
+    held, at, old = answer(g, ring, second=how is never_written)
     how(ring, at, old)
     g.qmp("cont")
     return held
@@ -101,7 +107,8 @@ def spoil(g, ring, how):
 
 def never_written(ring, at, old):
     """The index moved on, but the element was never written."""
-    ring.line.put(ring.used + 4 + 8 * (at % ring.num), old, 4)
+    # Should it be right all the same, the next one stands for it.
+    ring.used_id(at, old ^ (old == ring.used_id(at)))
 
 
 def twice(ring, at, old):

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Faults while the host has a write of the guest.
+
+The guest goes on with the next try as long as all was well, for either driver;
+else it is thrown away, and the next try gets a new one.
+"""
+
+import time
+
+import faults
+from qtest import Line, Ring
+from vbl import Disk, Guest, GuestHung
+
+from .tally import Tally
+
+# Nothing that ends at all needs as long, in seconds; times VBL_SLOW.
+HANGS = 8
+# As long as a task may stand still until the kernel complains.
+HUNG_TASK = 3
+APPEND = "panic_on_warn=0 hung_task_panic=0 softlockup_panic=0"
+PARAMS = "request_timeout=1"
+
+
+class Scene:
+    """A guest with a disk that a fault happens to, one try after another."""
+
+    def __init__(self, kernel, driver, **options):
+        self.line = Line()
+        disk = Disk(**{"transport": "modern", "num_queues": 1, "throttle": {},
+                       "root_port": True, **options})
+        self.g = Guest(kernel, disks=[disk], driver=driver, params=PARAMS,
+                       devices=self.line.devices, append=APPEND, timeout=0)
+        self._ring, self.undo, self.jobs = None, [], []
+
+    def __enter__(self):
+        try:
+            self.g.__enter__()
+            self.line.connect()
+            self.dev, self.bdf = self.g.dev(), self.g.bdf(0)
+            expect_hung_tasks(self.g)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """The guest is thrown away."""
+        self.g.kill()
+        self.line.close()
+
+    @property
+    def ring(self):
+        """The ring as it is since the driver was bound."""
+        if not self._ring:
+            self._ring = Ring(self.g, self.line)
+        return self._ring
+
+    def write(self):
+        """A write that nothing holds."""
+        return faults.start_write(self.g)
+
+    def tried(self, how):
+        """One try: a Tally."""
+        g, before = self.g, faults.writes_of(self.g)
+        mark = g.dmesg_mark("fault")
+        fates = judge(self, how(self), before)
+        log = said(g, mark)
+        if not fates.words:
+            for job in self.jobs:
+                job.kill()
+            for command in self.undo:
+                g.sh(command)
+        self._ring, self.undo, self.jobs = None, [], []
+        return fates.heard(log)
+
+
+def expect_hung_tasks(g):
+    """Let the kernel tell of them before the guest is thrown away."""
+    g.sh(f"echo {int(HUNG_TASK * g.scale)} "
+         ">/proc/sys/kernel/hung_task_timeout_secs")
+
+
+def said(g, mark):
+    """The kernel log since a mark, as far as the guest still tells it."""
+    try:
+        return g.dmesg_since(mark)
+    except GuestHung:
+        return g.console.rpartition(mark)[2]
+
+
+def ends(g, jobs, seconds):
+    """Wait for commands that may hang; whether all of them ended."""
+    until = time.monotonic() + seconds * g.scale
+    while not all(job.done for job in jobs):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def fate(g, job, seconds=HANGS):
+    """What became of a command: ok, fails or hangs."""
+    if not ends(g, [job], seconds):
+        return "hangs"
+    return "fails" if job.status else "ok"
+
+
+def judge(s, held, before):
+    """What became of the write, of the next one, and of the disk."""
+    g = s.g
+    # Late requests of ours are looked at after seconds only.
+    lies = ends(g, [held], HANGS) and not held.status and \
+        faults.writes_of(g) == before       # it says that it is done
+    after = g.start(f"dd if=/dev/zero of=/dev/{s.dev} bs=4k seek=99 count=1 "
+                    "oflag=direct")
+    ends(g, [held, after], HANGS)
+    write, disk, data = fate(g, held, 0), fate(g, after, 0), "ok"
+    write = "lies" if lies else write
+    if disk == "ok":
+        data = fate(g, g.start(f"dd if=/dev/{s.dev} bs=4k skip=2 count=1 "
+                               "iflag=direct 2>/dev/null | cmp - /tmp/held"))
+        data = "is lost" if data == "fails" else data
+    node = f"/sys/bus/pci/devices/{s.bdf}"
+    rebind = fate(g, g.start(
+        f"d=$(readlink -f {node}/driver); echo {s.bdf} >$d/unbind && "
+        f"echo {s.bdf} >$d/bind && disk_of {s.bdf}"))
+    return counted({"write": write, "next write": disk, "data": data,
+                    "unbind": rebind})
+
+
+def counted(fates):
+    """A Tally of one try.
+
+    A write is lost once, whatever went wrong with it; and so is a disk that
+    does not come back when everything else was well.
+    """
+    wrong = {what: how for what, how in fates.items() if how != "ok"}
+    lost = bool({"write", "data"} & set(wrong)) + ("next write" in wrong)
+    if list(wrong.items()) == [("unbind", "fails")]:
+        lost = 1
+    return Tally(1, lost, int("hangs" in wrong.values()), 0, tuple(
+        f"{what} {how}" for what, how in wrong.items()))
+
+
+# -- what happens ------------------------------------------------------------
+
+def breach(how):
+    """A lie while the host has the write."""
+    def run(s):
+        held = faults.hold(s.g)
+        how(s.ring, s.ring.newest())
+        s.ring.interrupt()
+        return held
+    return run
+
+
+def spoiled(how):
+    """The write was done, and the answer is wrong."""
+    return lambda s: faults.spoil(s.g, s.ring, how)
+
+
+def withheld(s):
+    """Younger requests come back, this one never."""
+    held = faults.hold(s.g)
+    s.jobs.append(s.g.start(f"while dd if=/dev/{s.dev} of=/dev/null bs=4k "
+                            "count=4 iflag=direct; do sleep 1; done"))
+    return held
+
+
+def needs_reset(s):
+    """The device gives up."""
+    held = faults.hold(s.g)
+    s.ring.offend()
+    return held
+
+
+def no_message(s):
+    """The vector is masked behind the driver's back."""
+    s.ring.mask(True)
+    return s.write()
+
+
+def no_intx(s):
+    """INTx is disabled in the command register."""
+    s.g.sh(f"vbl_tools; setpci -s {s.bdf} COMMAND=400:400")
+    s.undo.append(f"setpci -s {s.bdf} COMMAND=0:400")
+    return s.write()
+
+
+def no_master(s):
+    """Bus mastering is switched off."""
+    s.g.sh(f"vbl_tools; setpci -s {s.bdf} COMMAND=0:4")
+    return s.write()
+
+
+def function_reset(s):
+    """FLR while the host has the write."""
+    held = faults.hold(s.g)
+    # Not waited for: a driver may not let it end.
+    s.g.start(f"echo 1 >/sys/bus/pci/devices/{s.bdf}/reset")
+    return held
+
+
+class Held:
+    """A row of the table."""
+
+    def __init__(self, how, **options):
+        self.how, self.options = how, options
+
+    def __call__(self, kernel, driver, times, stage):
+        """Try it so many times; a Tally."""
+        total = Tally()
+        for _ in range(times):
+            s = stage.scene(kernel, driver, **self.options)
+            one = s.tried(self.how)
+            total.add(one)
+            if not one.good:
+                stage.close()
+        return total
+
+
+class Stage:
+    """The guest that was good until now, for who wants one like it.
+
+    booted  how many there were
+    """
+
+    def __init__(self):
+        self.now = self.like = None
+        self.booted = 0
+
+    def scene(self, *like, **options):
+        """A Scene with these options."""
+        if self.now and (like, options) != self.like:
+            self.close()
+        if not self.now:
+            self.now, self.like = Scene(*like, **options), (like, options)
+            self.now.__enter__()
+            self.booted += 1
+        return self.now
+
+    def close(self):
+        """Nobody wants it any more."""
+        if self.now:
+            self.now.close()
+        self.now = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+ROWS = {
+    "used id out of range": Held(breach(faults.used_out_of_range)),
+    "used id of a request not in flight":
+        Held(breach(faults.used_not_in_flight)),
+    "request given back without being done":
+        Held(breach(faults.used_without_status)),
+    "used id given back twice": Held(spoiled(faults.twice)),
+    "used element never written": Held(spoiled(faults.never_written)),
+    "used index jumps ahead": Held(spoiled(faults.too_far)),
+    "used index goes backwards": Held(spoiled(faults.too_far_back)),
+    "used length makes no sense": Held(spoiled(faults.length_huge)),
+    "completion lost, younger ones came": Held(withheld),
+    "interrupt lost, MSI-X": Held(no_message),
+    "DEVICE_NEEDS_RESET": Held(needs_reset),
+    "bus mastering switched off": Held(no_master),
+    "function level reset": Held(function_reset),
+    "interrupt lost, INTx": Held(no_intx, vectors=0),
+}

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Faults with guests of their own: the disk goes, or the host changes."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import powercut
+import soak
+from device import HOLD, Device, Script, scene
+from device.spec import OUT
+from load import Busy
+from moving import Backend, Moving, boot_beside
+from vbl import Guest, VblError, ktap, pick_kernel
+
+from . import held, page
+from .tally import Tally
+
+
+@contextlib.contextmanager
+def folder():
+    """A folder for a moment."""
+    path = Path(tempfile.mkdtemp(prefix="vbl-trust-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def campaign(run):
+    """A row of something that raises at the first thing that is wrong."""
+    def tried(kernel, driver, times, _stage):
+        try:
+            lost = run(kernel, driver, times) or 0
+            return Tally(times, lost, words=("blocks are lost",) * bool(lost))
+        except (VblError, AssertionError) as e:
+            return Tally(times, **page.costs(e), words=(
+                str(e).split("\n", 1)[0],))
+    return tried
+
+
+def removed(what):
+    """One of those of make soak."""
+    return campaign(lambda kernel, driver, times: soak.campaign(
+        what, times, kernel=kernel, driver=driver) and 0)
+
+
+def reload(kernel, driver, times, stage):
+    """Unload and load, where the driver is a module."""
+    if driver == "upstream" and "virtio_blk" in pick_kernel(kernel).builtin:
+        return "is built into this kernel"
+    return removed("reload")(kernel, driver, times, stage)
+
+
+def power(kernel, driver, times):
+    """Blocks lost in as many power cuts."""
+    return powercut.campaign(times, 1, kernel, say=lambda _: None,
+                             driver=driver)[1]
+
+
+@contextlib.contextmanager
+def booting(driver):
+    """boot(...) as in the tests: a Guest that is gone afterwards."""
+    with contextlib.ExitStack() as guests:
+        yield lambda **options: guests.enter_context(
+            Guest(driver=driver, **options))
+
+
+def migrated(kernel, driver, times):
+    """From QEMU to QEMU under load."""
+    with folder() as there, booting(driver) as boot:
+        m = Moving(boot, kernel, there, {"transport": "modern"})
+        m.go(times)
+        m.end()
+        ktap.must_be_quiet(m.g.sh("dmesg"))
+
+
+def backend_killed(kernel, driver, times):
+    """The process behind the disk dies under load, and is started again."""
+    with folder() as there, booting(driver) as boot:
+        image = there / "disk"
+        image.touch()
+        os.truncate(image, 64 << 20)
+        with Backend(there, image) as backend:
+            g = boot_beside(boot, kernel, backend)
+            with Busy(g, g.sh("disk_of 0000:00:08.0").strip()) as busy:
+                for _ in range(times):
+                    backend.kill()
+                    backend.start()
+                    busy.goes_on()
+            ktap.must_be_quiet(g.sh("dmesg"))
+
+
+class KeepWrites(Script):
+    """No write comes back."""
+
+    def request(self, dev, req):
+        return HOLD if req.kind == OUT else None
+
+
+def surprise(kernel, driver, times, _stage):
+    """The device is pulled out: all of it reads 0xff, and nobody was told."""
+    qemu, why_not = scene.qemu()
+    if why_not:
+        return why_not
+    total, left = Tally(lost=None), times
+    while left:
+        with Device() as dev, Guest(
+                kernel, devices=[dev.qemu], share_mem=True, driver=None,
+                qemu=qemu, append=held.APPEND, timeout=0) as g:
+            held.expect_hung_tasks(g)
+            scene.keep_off(g, dev)
+            scene.load(g, driver, held.PARAMS)
+            good = True
+            while left and good:
+                one = pulled(g, dev, driver)
+                total.add(one)
+                good, left = one.good, left - 1
+    return total
+
+
+def pulled(g, dev, driver):
+    """Once; what is to be written then has to fail."""
+    dev.pci.gone = False
+    dev.become()
+    name = scene.bind(g, dev, driver)
+    with dev.lock:
+        dev.script = KeepWrites()
+    mark = g.dmesg_mark("gone")
+    command = f"dd if=/dev/zero of=/dev/{name} bs=4k count=1 oflag=direct"
+    job = g.start(command)
+    dev.wait(lambda d: d.held, why="a write to keep")
+    with dev.lock:
+        dev.pci.gone = True
+    held.ends(g, [job], held.HANGS)
+    after = g.start(command)
+    held.ends(g, [job, after], held.HANGS)
+    # To fail is what they have to do.
+    seen = {"ok": "lies", "fails": "ok", "hangs": "hangs"}
+    fates = {what: seen[held.fate(g, of, 0)]
+             for what, of in (("write", job), ("next write", after))}
+    fates["unbind"] = held.fate(g, g.start(
+        f"echo {dev.bdf} >/sys/bus/pci/devices/{dev.bdf}/driver/unbind"))
+    one = held.counted(fates)
+    one.lost = None
+    return one.heard(held.said(g, mark))
+
+
+ROWS = {
+    "device gone, all reads 0xff": surprise,
+    "hot-unplug under load": removed("unplug"),
+    "unbind under load": removed("rebind"),
+    "unload after writes": reload,
+    "backend killed under load": campaign(backend_killed),
+    "live migration under load": campaign(migrated),
+    "power cut": campaign(power),
+}
