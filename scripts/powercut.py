@@ -173,7 +173,7 @@ def cut(kernel, mode, seed, load, lie=False, driver="lite"):
             dev = g.dev()
             jobs = load.start(g, dev, PORT, seed, lie)
             if mode == "switched":
-                g.start(SWITCH.format(dev=dev))
+                jobs.append(g.start(SWITCH.format(dev=dev)))
             wait_acks(g, jobs, acks, rng.randint(1, load.acks))
             time.sleep(rng.random() / 50)
             g.process.popen.kill()
