@@ -189,6 +189,10 @@ static void queues_exchange_their_rings(struct bed *b)
 	bed_reset(b);
 	bed_reset(other);
 	CHECK_EQ(b->vq->num, b->cfg.num);
+	if (!b->cfg.packed) {
+		parts_of_the_ring_are_where_the_device_looks(b);
+		parts_of_the_ring_are_where_the_device_looks(other);
+	}
 	go_round(b);
 	go_round(other);
 	bed_close(other);
