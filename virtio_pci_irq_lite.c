@@ -277,6 +277,8 @@ int vp_request_irqs(struct vp_device *vp)
 			return err;
 		}
 	}
+	/* What virtio_pci_slot_reset() brings back. */
+	pci_save_state(vp->pdev);
 	return 0;
 }
 

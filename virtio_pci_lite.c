@@ -548,6 +548,8 @@ static void virtio_pci_reset_done(struct pci_dev *pdev)
 	struct vp_device *vp = pci_get_drvdata(pdev);
 
 	pci_set_master(pdev);
+	/* It was used up when it was restored; the next may be a slot reset. */
+	pci_save_state(pdev);
 	virtio_device_resume(&vp->vdev, 0);
 }
 
@@ -569,6 +571,7 @@ static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
 {
 	pci_restore_state(pdev);
 	pci_set_master(pdev);
+	pci_save_state(pdev);
 	return PCI_ERS_RESULT_RECOVERED;
 }
 

@@ -49,6 +49,17 @@ def hold(g, place=2, second=False):
     return job
 
 
+# A root port of QEMU has no link after it was reset, unless it is a slow one,
+# which does not say whether it has.
+AER_PORT = "-global pcie-root-port.x-speed=2_5"
+AER = {"root_port": True, "props": {"aer": "on"}}
+
+
+def bus_error(g):
+    """A fatal error of PCI Express: the kernel resets the slot (AER)."""
+    assert "OK" in g.hmp(f"pcie_aer_inject_error {g.disks[0].id} DLP")
+
+
 def writes_of(g):
     """How many writes the device has done, according to the host."""
     for b in g.qmp("query-blockstats"):

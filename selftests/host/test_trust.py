@@ -5,9 +5,9 @@ In each case the load goes on and every byte that was written is there.
 """
 
 import pytest
-from faults import (hold, length_huge, length_zero, lose, never_written,
-                    one_queue, out_of_range, spoil, start_write, too_far,
-                    too_far_back, twice, writes_of)
+from faults import (AER, AER_PORT, bus_error, hold, length_huge, length_zero,
+                    lose, never_written, one_queue, out_of_range, spoil,
+                    start_write, too_far, too_far_back, twice, writes_of)
 from load import Busy, dd
 from qtest import Ring
 from test_recover import (PARAMS, held_is_there, line, the_end, trouble,
@@ -38,6 +38,24 @@ def test_function_reset(boot, kernel, options):
                 busy.goes_on()
                 done += 1
     assert trouble(g, "resets") == done
+    the_end(g)
+
+
+@pytest.mark.parametrize("options", [
+    {}, *(pytest.param(o, marks=pytest.mark.full) for o in (
+        {"packed": True}, {"vectors": 0}))],
+    ids=lambda o: "-".join(o) or "plain")
+def test_bus_error(boot, kernel, options):
+    """A fatal error of PCI Express: the kernel resets the slot."""
+    g = boot(kernel=kernel, devices=[AER_PORT],
+             disks=[Disk(transport="modern", **AER, **options)])
+    mark = g.dmesg_mark("errors")
+    with Busy(g, g.dev(), "--iodepth=32") as busy:
+        for n in range(1, 4):
+            bus_error(g)
+            wait_trouble(g, "resets", n)
+            busy.goes_on()
+    assert g.dmesg_since(mark).count("device recovery successful") == 3
     the_end(g)
 
 
