@@ -24,12 +24,13 @@ PARAMS = "request_timeout=1"
 class Scene:
     """A guest with a disk that a fault happens to, one try after another."""
 
-    def __init__(self, kernel, driver, **options):
+    def __init__(self, kernel, driver, devices=(), **options):
         self.line = Line()
         disk = Disk(**{"transport": "modern", "num_queues": 1, "throttle": {},
                        "root_port": True, **options})
         self.g = Guest(kernel, disks=[disk], driver=driver, params=PARAMS,
-                       devices=self.line.devices, append=APPEND, timeout=0)
+                       devices=[*self.line.devices, *devices],
+                       append=APPEND, timeout=0)
         self._ring, self.undo, self.jobs = None, [], []
 
     def __enter__(self):
@@ -204,6 +205,13 @@ def function_reset(s):
     return held
 
 
+def bus_error(s):
+    """A fatal error while the host has the write."""
+    held = faults.hold(s.g)
+    faults.bus_error(s.g)
+    return held
+
+
 class Held:
     """A row of the table."""
 
@@ -271,5 +279,7 @@ ROWS = {
     "DEVICE_NEEDS_RESET": Held(needs_reset),
     "bus mastering switched off": Held(no_master),
     "function level reset": Held(function_reset),
+    "fatal PCIe error, slot reset": Held(
+        bus_error, devices=(faults.AER_PORT,), **faults.AER),
     "interrupt lost, INTx": Held(no_intx, vectors=0),
 }

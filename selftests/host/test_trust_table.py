@@ -133,11 +133,12 @@ def test_guest_is_kept_while_all_is_well(monkeypatch):
     assert stage.booted == 4 and stage.now is None
 
 
-def test_page_has_all_faults():
-    """What the tool tries is what the page shows."""
-    text = page.PAGE.read_text()
-    for fault in rows.FAULTS:
-        assert f"\n| {fault} | " in text, f"make trust WRITE=1: {fault}"
+def test_page_is_of_these_faults():
+    """The page has none that the tool does not try any more."""
+    part = page.PAGE.read_text().split("<!-- faults:")[1].split("<!-- end")[0]
+    shown = [line.split(" | ")[0][2:] for line in part.splitlines()
+             if line.startswith("| ")][1:]
+    assert len(shown) > 20 and not set(shown) - set(rows.FAULTS)
 
 
 @pytest.mark.parametrize("fault", [
