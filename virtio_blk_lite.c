@@ -243,6 +243,14 @@ static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 	return VIRTBLK_PAYLOAD_DESC;
 }
 
+/* The same in the ring: one descriptor covers all ranges of a discard. */
+static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
+				     struct request *rq)
+{
+	return req_op(rq) == REQ_OP_DISCARD ? VIRTBLK_PAYLOAD_DESC :
+	       virtblk_nr_desc(vvq, rq);
+}
+
 /*
  * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which stays in this file, if other
  * requests of this queue hold what is needed; or what to tell the block layer.
@@ -455,8 +463,9 @@ static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
  * stands still until virtblk_done() brings some back. It may just have.
  */
 static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
-					  unsigned int need)
+					  struct request *rq)
 {
+	unsigned int n = virtblk_nr_desc(vvq, rq);
 	bool room;
 
 	spin_lock(&vvq->lock);
@@ -465,8 +474,8 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	smp_store_release(&vvq->waiting, true);
 	/* Pairs with virtblk_wake(): one of the two sees the other. */
 	smp_mb();
-	room = virtqueue_has_room(&vvq->vq, need) &&
-	       (need <= VIRTBLK_SLOT_DESC || virtblk_has_table(vvq, need));
+	room = virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)) &&
+	       (n <= VIRTBLK_SLOT_DESC || virtblk_has_table(vvq, n));
 	spin_unlock(&vvq->lock);
 	if (room)
 		blk_mq_start_stopped_hw_queue(vvq->hctx, true);
@@ -494,7 +503,7 @@ static blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 
 	spin_lock(&vvq->lock);
 	if (unlikely(!vvq->vq.indirect &&
-		     !virtqueue_has_room(&vvq->vq, virtblk_nr_desc(vvq, rq)))) {
+		     !virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)))) {
 		spin_unlock(&vvq->lock);
 		sts = BLK_STS_DEV_RESOURCE;
 		goto out_release;
@@ -514,7 +523,7 @@ static blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 out_release:
 	virtblk_release(vvq, rq);
 	if (sts == BLK_STS_DEV_RESOURCE)
-		sts = virtblk_wait_for_room(vvq, virtblk_nr_desc(vvq, rq));
+		sts = virtblk_wait_for_room(vvq, rq);
 	return sts;
 }
 

@@ -32,9 +32,6 @@ static unsigned int virtblk_least_size(const struct virtblk *vblk)
 	unsigned int chain = lim->max_segments * lim->desc_per_segment +
 			     VIRTBLK_EXTRA_DESC;
 
-	/* A discard asks for as many slots as its ranges take in a table. */
-	if (!vblk->vqs[0].vq.indirect)
-		chain = max(chain, VIRTBLK_PAYLOAD_DESC + lim->max_discard_segs);
 	return max(chain, vblk->tag_set.queue_depth);
 }
 

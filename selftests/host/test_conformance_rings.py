@@ -82,6 +82,24 @@ def test_ranges(stage, segments):
     assert {11, 13} <= kinds, f"only requests of types {kinds} came"
 
 
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@play("BLK-LIM-I03")
+def test_ranges_in_a_short_ring(stage, ring):
+    """A discard of many ranges is one descriptor, and so has room."""
+    kind = ("RING_PACKED",) if ring == "packed" else ()
+    disk = stage.start("modern", [*PLAIN, *kind], queue_size=4, queues=1,
+                       config={"max_discard_seg": 32})
+    # What is given back by several at once, the scheduler puts together.
+    out = stage.g.sh(
+        f"cd /sys/block/{disk}; echo mq-deadline >queue/scheduler; "
+        f"mkfs.ext4 -q -O ^has_journal /dev/{disk} && mkdir -p /tmp/m && "
+        f"mount -o discard /dev/{disk} /tmp/m && seq 600 | while read n; do "
+        "echo $n >/tmp/m/$n; done; sync; for n in 2 4 6 8; do "
+        "rm -f /tmp/m/*$n & done; wait; sync; fstrim /tmp/m; umount /tmp/m; "
+        "cat stat", timeout=60)
+    assert int(out.split()[-5]), "no discard had many ranges"
+
+
 @play("BLK-OP-16 BLK-OP-15")
 def test_range_fails(stage):
     """A discard that fails says so."""
