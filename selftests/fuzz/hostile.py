@@ -62,6 +62,8 @@ class Hostile(Script):
                               f == "VERSION_1")
         self.queues = dice.choice((1, 1, 2, 4))
         self.queue_size = dice.choice((4, 8, 16, 64, 128, 256))
+        # Each kick that this costs is a time-out for all that the ring holds.
+        self.event_chance = min(self.event_chance, 10000 * self.queue_size)
         self.config = {}
         while dice.random() < 0.5:
             name = dice.choice(("capacity", "size_max", "seg_max", "blk_size",
