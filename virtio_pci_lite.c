@@ -415,6 +415,96 @@ static int vp_set_dma_mask(struct vp_device *vp)
 	return err;
 }
 
+/*
+ * Resets from outside: by a user (FLR), or by the kernel after an error on the
+ * bus (AER). The device forgets everything; the disk goes on.
+ */
+
+/* The kernel itself waits no longer for a device to come back. */
+#define VP_RESET_WAIT		(60 * HZ)
+
+static void virtio_pci_reset_prepare(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	virtio_device_pause(&vp->vdev);
+}
+
+static void virtio_pci_reset_done(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	pci_set_master(pdev);
+	/* It was used up when it was restored; the next may be a slot reset. */
+	pci_save_state(pdev);
+	virtio_device_resume(&vp->vdev, 0);
+}
+
+static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
+						  pci_channel_state_t state)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	if (state == pci_channel_io_normal)
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	virtio_device_pause(&vp->vdev);
+	if (state == pci_channel_io_frozen) {
+		vp->reset_awaited = true;
+		mod_delayed_work(system_unbound_wq, &vp->reset_work, VP_RESET_WAIT);
+		return PCI_ERS_RESULT_NEED_RESET;
+	}
+	vp->reset_awaited = false;
+	virtio_device_resume(&vp->vdev, -ENODEV);
+	return PCI_ERS_RESULT_DISCONNECT;
+}
+
+static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
+{
+	pci_restore_state(pdev);
+	pci_set_master(pdev);
+	pci_save_state(pdev);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static void virtio_pci_error_resume(struct pci_dev *pdev)
+{
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
+	vp->reset_awaited = false;
+	virtio_device_resume(&vp->vdev, 0);
+}
+
+/*
+ * Where the slot cannot be reset, the kernel says so to the user, but not to the
+ * driver. The function may still be there, with its registers cleared or not.
+ */
+static void vp_reset_work(struct work_struct *work)
+{
+	struct vp_device *vp = container_of(to_delayed_work(work),
+					    struct vp_device, reset_work);
+
+	/* Whoever has it may be removing this device, and wait for this work. */
+	if (!device_trylock(&vp->pdev->dev)) {
+		mod_delayed_work(system_unbound_wq, &vp->reset_work, HZ);
+		return;
+	}
+	if (vp->reset_awaited) {
+		pci_warn(vp->pdev, "its slot was not reset in %u seconds: trying without\n",
+			 VP_RESET_WAIT / HZ);
+		virtio_pci_slot_reset(vp->pdev);
+		virtio_pci_error_resume(vp->pdev);
+	}
+	device_unlock(&vp->pdev->dev);
+}
+
+static const struct pci_error_handlers virtio_pci_errors = {
+	.error_detected = virtio_pci_error_detected,
+	.slot_reset = virtio_pci_slot_reset,
+	.resume = virtio_pci_error_resume,
+	.reset_prepare = virtio_pci_reset_prepare,
+	.reset_done = virtio_pci_reset_done,
+};
+
 static int virtio_pci_probe(struct pci_dev *pdev,
 			    const struct pci_device_id *id)
 {
@@ -429,6 +519,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->vdev.dev.release = vp_release_dev;
 	vp->vdev.device = VIRTIO_ID_BLOCK;
 	vp->vdev.vendor = pdev->subsystem_vendor;
+	INIT_DELAYED_WORK(&vp->reset_work, vp_reset_work);
 	pci_set_drvdata(pdev, vp);
 
 	err = pci_enable_device(pdev);
@@ -472,6 +563,7 @@ static void virtio_pci_remove(struct pci_dev *pdev)
 {
 	struct vp_device *vp = pci_get_drvdata(pdev);
 
+	cancel_delayed_work_sync(&vp->reset_work);
 	unregister_virtio_device(&vp->vdev);
 	pci_clear_master(pdev);
 	vp->regs->unmap(vp);
@@ -529,65 +621,6 @@ static const struct dev_pm_ops virtio_pci_pm_ops = {
 	.thaw = pm_sleep_ptr(virtio_pci_resume),
 	.poweroff = pm_sleep_ptr(virtio_pci_freeze),
 	.restore = pm_sleep_ptr(virtio_pci_resume),
-};
-
-/*
- * Resets from outside: by a user (FLR), or by the kernel after an error on the
- * bus (AER). The device forgets everything; the disk goes on.
- */
-
-static void virtio_pci_reset_prepare(struct pci_dev *pdev)
-{
-	struct vp_device *vp = pci_get_drvdata(pdev);
-
-	virtio_device_pause(&vp->vdev);
-}
-
-static void virtio_pci_reset_done(struct pci_dev *pdev)
-{
-	struct vp_device *vp = pci_get_drvdata(pdev);
-
-	pci_set_master(pdev);
-	/* It was used up when it was restored; the next may be a slot reset. */
-	pci_save_state(pdev);
-	virtio_device_resume(&vp->vdev, 0);
-}
-
-static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
-						  pci_channel_state_t state)
-{
-	struct vp_device *vp = pci_get_drvdata(pdev);
-
-	if (state == pci_channel_io_normal)
-		return PCI_ERS_RESULT_CAN_RECOVER;
-	virtio_device_pause(&vp->vdev);
-	if (state == pci_channel_io_frozen)
-		return PCI_ERS_RESULT_NEED_RESET;
-	virtio_device_resume(&vp->vdev, -ENODEV);
-	return PCI_ERS_RESULT_DISCONNECT;
-}
-
-static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
-{
-	pci_restore_state(pdev);
-	pci_set_master(pdev);
-	pci_save_state(pdev);
-	return PCI_ERS_RESULT_RECOVERED;
-}
-
-static void virtio_pci_error_resume(struct pci_dev *pdev)
-{
-	struct vp_device *vp = pci_get_drvdata(pdev);
-
-	virtio_device_resume(&vp->vdev, 0);
-}
-
-static const struct pci_error_handlers virtio_pci_errors = {
-	.error_detected = virtio_pci_error_detected,
-	.slot_reset = virtio_pci_slot_reset,
-	.resume = virtio_pci_error_resume,
-	.reset_prepare = virtio_pci_reset_prepare,
-	.reset_done = virtio_pci_reset_done,
 };
 
 /* Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04). */

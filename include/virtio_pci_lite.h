@@ -8,6 +8,7 @@
 #define _VIRTIO_PCI_LITE_H
 
 #include <linux/pci.h>
+#include <linux/workqueue.h>
 #include "virtio_lite.h"
 #include "virtio_ring_lite.h"
 
@@ -100,6 +101,9 @@ struct vp_group {
  * @nvectors: MSI-X vectors in use, the first for config; 0 with INTx
  * @groups: who shares the other vectors; NULL if each queue has its own
  * @nirqs: interrupts that were requested
+ * @reset_awaited: after an error on the bus, until its slot was reset; protected
+ *		   by the lock of @pdev
+ * @reset_work: what to do if that never happens
  */
 struct vp_device {
 	struct virtio_device vdev;
@@ -119,6 +123,8 @@ struct vp_device {
 	unsigned int nvectors;
 	struct vp_group *groups;
 	unsigned int nirqs;
+	bool reset_awaited;
+	struct delayed_work reset_work;
 };
 
 #define to_vp(v)	container_of(v, struct vp_device, vdev)

@@ -59,6 +59,21 @@ def test_bus_error(boot, kernel, options):
     the_end(g)
 
 
+@pytest.mark.full
+def test_bus_error_without_reset(boot, kernel):
+    """The kernel cannot reset the slot, and tells nobody but the user."""
+    g = boot(kernel=kernel, disks=[Disk(transport="modern", **AER)])
+    mark = g.dmesg_mark("error")
+    with Busy(g, g.dev(), "--iodepth=32") as busy:
+        bus_error(g)
+        wait_trouble(g, "resets", 1, timeout=90)
+        busy.goes_on()
+    log = g.dmesg_since(mark)
+    assert "device recovery failed" in log
+    assert "its slot was not reset in 60 seconds" in log
+    the_end(g)
+
+
 @pytest.mark.parametrize("options", [
     {}, pytest.param({"packed": True}, marks=pytest.mark.full),
     pytest.param({"transport": "legacy"}, marks=pytest.mark.full)],
