@@ -92,7 +92,8 @@ class Guest:
         self.disks, self.driver, self.params = list(disks), driver, params
         # Most data races are the kernel's own, and each would be the end.
         self.smp, self.append = smp, append + (
-            " panic_on_warn=0" if self.kernel.debug == "race" else "")
+            " panic_on_warn=0 kcsan.skip_watch=300"
+            if self.kernel.debug == "race" else "")
         # KASAN keeps an eighth, and what was freed, for itself.
         self.mem = max(mem, 1536) if self.kernel.debug else mem
         self.machine, self.devices = machine, list(devices)
@@ -146,6 +147,8 @@ class Guest:
             return self
         self._await(lambda: self._ready, BOOT_SECONDS, "boot")
         self.boot_seconds = time.monotonic() - began
+        if self.kernel.debug == "race":
+            self.sh("echo on >/sys/kernel/debug/kcsan")
         if any(d.kind == "nvme" for d in self.disks):
             self.sh("modprobe nvme")
         if self.driver == "lite":
