@@ -79,6 +79,11 @@ def noted(write, what, kernel, tried, command):
             keep({"what": what, "tried": tried, **costs(e), **more}, kernel,
                  command)
         raise
+    except KeyboardInterrupt:
+        # Whoever does not know how far it came has nothing to keep.
+        if write and "tried" in more:
+            keep({"what": what, **costs(None), **more}, kernel, command)
+        raise
     if write:
         keep({"what": what, "tried": tried, **costs(None), **more}, kernel,
              command)

@@ -40,6 +40,16 @@ def last(paper):
     return [cell.strip() for cell in rows[-1].split("|")[1:-1]]
 
 
+def test_campaign_that_is_stopped(paper):
+    """Kept as far as it came, where it knows that; else there is no row."""
+    for what, figures in (("fuzz", {"tried": 3, "lost": None}), ("soak", {})):
+        with pytest.raises(KeyboardInterrupt), \
+                page.noted(True, what, None, 9, "make") as told:
+            told.update(figures)
+            raise KeyboardInterrupt
+    assert [(r["what"], r["tried"]) for r in page.kept()] == [("fuzz", 3)]
+
+
 def test_campaign_is_kept(paper):
     """In the file and in the page; the same one again takes its place."""
     campaign(tried=5)
