@@ -119,8 +119,7 @@ static int virtblk_fit_segments(struct virtblk *vblk)
 			   lim->desc_per_segment, lim->max_desc_len, num);
 		return -EINVAL;
 	}
-	desc = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
-	desc = max_t(unsigned int, desc, VIRTBLK_SLOT_DESC);
+	desc = max_t(unsigned int, virtblk_max_chain(lim), VIRTBLK_SLOT_DESC);
 	lim->max_discard_segs = min3(lim->max_discard_segs,
 				     desc - VIRTBLK_PAYLOAD_DESC,
 				     (u32)(lim->max_desc_len /

@@ -81,7 +81,7 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 			     VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
 	if (virtblk_alloc_slots(vblk, vvq, node))
 		return -ENOMEM;
-	n = lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
+	n = virtblk_max_chain(lim);
 	if (n > VIRTBLK_SLOT_DESC && virtblk_alloc_blocks(vblk, vvq, n, node))
 		return -ENOMEM;
 	if (!map)

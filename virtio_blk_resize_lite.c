@@ -28,11 +28,8 @@
  */
 static unsigned int virtblk_least_size(const struct virtblk *vblk)
 {
-	const struct virtblk_limits *lim = &vblk->limits;
-	unsigned int chain = lim->max_segments * lim->desc_per_segment +
-			     VIRTBLK_EXTRA_DESC;
-
-	return max(chain, vblk->tag_set.queue_depth);
+	return max(virtblk_max_chain(&vblk->limits),
+		   vblk->tag_set.queue_depth);
 }
 
 static unsigned int virtblk_most_size(const struct virtblk *vblk)

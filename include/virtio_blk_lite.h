@@ -227,6 +227,15 @@ struct virtblk_limits {
 	bool writeback;
 };
 
+/**
+ * virtblk_max_chain() - descriptors of the longest request with data
+ * @lim: what the disk can do; final
+ */
+static inline unsigned int virtblk_max_chain(const struct virtblk_limits *lim)
+{
+	return lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
+}
+
 /* Life of a disk; see virtio_blk_recover_lite.c for how it moves. */
 enum virtblk_state {
 	VIRTBLK_LIVE,		/* requests go to the device */
