@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "selftests"),
 from trust import held, page, rows, tally           # noqa: E402
 from vbl import VblError, pick_kernel               # noqa: E402
 
+
 def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import powercut
 import soak
-from device import HOLD, Device, Script, scene
-from device.spec import OUT
+from device import Device, KeepWrites, scene
 from load import Busy
 from moving import Backend, Moving, boot_beside
 from vbl import Guest, VblError, ktap, pick_kernel
@@ -91,13 +90,6 @@ def backend_killed(kernel, driver, times):
                     backend.start()
                     busy.goes_on()
             ktap.must_be_quiet(g.sh("dmesg"))
-
-
-class KeepWrites(Script):
-    """No write comes back."""
-
-    def request(self, dev, req):
-        return HOLD if req.kind == OUT else None
 
 
 def surprise(kernel, driver, times, _stage):

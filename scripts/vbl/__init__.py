@@ -6,7 +6,8 @@ One concept a file.  Callers normally need only what is re-exported here.
 
 from .disk import Disk
 from .errors import (BuildFailed, CommandFailed, GuestDied, GuestError,
-                     GuestHung, KernelComplained, QemuFailed, SetupError, VblError)
+                     GuestHung, KernelComplained, QemuFailed, SetupError,
+                     VblError)
 from .guest import Guest
 from .kernel import (Kernel, build_module, default_kernel, kernels,
                      made_kernels, pick_kernel)
@@ -15,6 +16,6 @@ from .tree import TREE
 __all__ = [
     "BuildFailed", "CommandFailed", "Disk", "Guest", "GuestDied",
     "GuestError", "GuestHung", "Kernel", "KernelComplained", "QemuFailed",
-    "SetupError", "TREE", "VblError", "build_module", "default_kernel", "kernels", "made_kernels",
-    "pick_kernel",
+    "SetupError", "TREE", "VblError", "build_module", "default_kernel",
+    "kernels", "made_kernels", "pick_kernel",
 ]

@@ -19,8 +19,8 @@ the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
 
 from .blk import HOLD, SILENT, Request
 from .device import CONFIG, USUAL, ZONED, Device
-from .script import Script
+from .script import KeepWrites, Script
 from .vhost_user import VhostDevice
 
-__all__ = ["CONFIG", "Device", "HOLD", "Request", "SILENT", "Script", "USUAL",
-           "VhostDevice", "ZONED"]
+__all__ = ["CONFIG", "Device", "HOLD", "KeepWrites", "Request", "SILENT",
+           "Script", "USUAL", "VhostDevice", "ZONED"]

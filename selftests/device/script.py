@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a device answers. Script is honest; tests override what shall not be."""
 
+from .blk import HOLD
+from .spec import OUT
+
 
 class Script:
     """Every answer that can be changed.
@@ -56,3 +59,10 @@ class Script:
     def interrupt(self, dev, queue):
         """Whether the interrupt that the driver asked for is sent."""
         return True
+
+
+class KeepWrites(Script):
+    """No write comes back."""
+
+    def request(self, dev, req):
+        return HOLD if req.kind == OUT else None

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from conform import Script, play, scene
-from device import HOLD, SILENT
+from device import KeepWrites, SILENT
 from device.spec import IN, OUT
 from test_conformance import ALL, LEGACY, RINGS, exercise
 from vbl import kernel
@@ -386,13 +386,6 @@ def test_status(stage, ring):
     stage.expect("BLK-ST-I01", writes[0], "a write with status 2 succeeded")
 
 
-class Holds(Script):
-    """Keeps every write."""
-
-    def request(self, dev, req):
-        return HOLD if req.kind == OUT else None
-
-
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @play("GEN-CLEAN-01")
 def test_unbind_busy(stage, ring):
@@ -400,7 +393,7 @@ def test_unbind_busy(stage, ring):
     disk = stage.start("modern", RINGS[ring])
     dev, g = stage.dev, stage.g
     with dev.lock:
-        dev.script = Holds()
+        dev.script = KeepWrites()
     job = g.start(f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
     dev.wait(lambda d: d.held, 30, "a write")
@@ -425,7 +418,7 @@ def test_timeout(stage, ring):
     g.sh("echo reset >/sys/module/virtio_lite/parameters/timeout_action; "
          f"echo 1000 >/sys/block/{disk}/queue/io_timeout")
     with dev.lock:
-        dev.script = Holds()
+        dev.script = KeepWrites()
     job = g.start(f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
     dev.wait(lambda d: d.held, 30, "a write")
