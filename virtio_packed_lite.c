@@ -195,3 +195,21 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 	next &= ~VRING_PACKED_EVENT_WRAP;
 	return (u16)(next - event - 1) < vq->added;
 }
+
+/**
+ * virtqueue_packed_look_again() - virtqueue_split_look_again() of a packed ring
+ * @vq: the queue; the caller holds its submission lock
+ *
+ * Return: true if the device still has to be told.
+ */
+bool virtqueue_packed_look_again(const struct virtqueue *vq)
+{
+	const __le32 *event = (const __le32 *)vq->device_event;
+	unsigned int i;
+
+	for (i = 0; i < VRING_LOOKS; i++) {
+		if (!vring_packed_wants_kick(vq, le32_to_cpu(READ_ONCE(*event))))
+			return false;
+	}
+	return true;
+}

@@ -91,6 +91,8 @@ static __always_inline u16 vring_packed_next(const struct virtqueue *vq)
 	return vring_packed_slot(vq, &vq->avail_pos) | wrap;
 }
 
+bool virtqueue_packed_look_again(const struct virtqueue *vq);
+
 /*
  * virtqueue_kick_prepare(): adding made the buffers available already.
  * PACK-KICK-01, PACK-KICK-I01.
@@ -108,6 +110,10 @@ static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 	kick = likely(when == (VRING_PACKED_EVENT_DESC << VRING_PACKED_FLAGS_SHIFT |
 			       vq->kicked_idx) && next != vq->kicked_idx) ||
 	       vring_packed_wants_kick(vq, when);
+	/* As with a split ring: has it other work too? */
+	if (kick && vq->num - data_race(vq->used_pos.left) !=
+		    (vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP))
+		kick = virtqueue_packed_look_again(vq);
 	WRITE_ONCE(vq->kicked_idx, next);
 	vq->added = 0;
 	if (tracepoint_enabled(virtqueue_kick))

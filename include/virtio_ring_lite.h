@@ -428,6 +428,11 @@ static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
 	return (u16)(new - event - 1) < (u16)(new - old);
 }
 
+/* How often, before a kick that may turn out to be needless. */
+#define VRING_LOOKS	128
+
+bool virtqueue_split_look_again(const struct virtqueue *vq);
+
 static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 {
 	bool kick;
@@ -435,6 +440,9 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
 	vring_mb(vq);
 	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
+	/* A guess, without the interrupt's knowledge: has it other work too? */
+	if (kick && vq->kicked_idx != data_race(vq->used_idx))
+		kick = virtqueue_split_look_again(vq);
 	vq->kicked_idx = vq->avail_idx;
 	if (tracepoint_enabled(virtqueue_kick))
 		virtqueue_trace_kick(vq, vq->avail_idx, kick);

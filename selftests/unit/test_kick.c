@@ -248,6 +248,59 @@ static void device_changes_its_mind_behind_the_look(struct bed *b)
 	CHECK_EQ(shim.loads, 1);
 }
 
+/* The device finds the new buffer by itself behind the third look. */
+static void device_comes_by_itself(const void *p)
+{
+	(void)p;
+	if (++hook_calls == 3) {
+		bed_take(hook_bed);
+		device_arm(&hook_bed->dev);
+	}
+}
+
+/* One that has other work is looked at again before it is told. */
+static void device_at_work_comes_by_itself(struct bed *b)
+{
+	hook_bed = b;
+	hook_calls = 0;
+	device_arm(&b->dev);
+	bed_add(b, 0, 1, 0);
+	CHECK(virtqueue_kick_prepare(b->vq));
+	bed_take(b);
+	device_arm(&b->dev);
+	bed_add(b, 1, 1, 0);
+	shim.on_load = device_comes_by_itself;
+	CHECK(!virtqueue_kick_prepare(b->vq));
+	CHECK_EQ(hook_calls, 4);
+	shim.on_load = NULL;
+
+	/* It went to sleep over both. */
+	bed_add(b, 2, 1, 0);
+	shim.loads = 0;
+	CHECK(virtqueue_kick_prepare(b->vq));
+	CHECK_EQ(shim.loads, 1 + VRING_LOOKS);
+}
+
+/* One that has nothing else to do is not waited for. */
+static void device_without_work_is_told_at_once(struct bed *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3 * b->cfg.num; i++) {
+		device_arm(&b->dev);
+		CHECK(virtqueue_has_room(b->vq, 2));
+		bed_add(b, 0, 1, 0);
+		bed_add(b, 1, 1, 0);
+		shim.loads = 0;
+		CHECK(virtqueue_kick_prepare(b->vq));
+		CHECK_EQ(shim.loads, 1);
+		bed_use(b, bed_take(b));
+		bed_use(b, bed_take(b));
+		CHECK_EQ(bed_get(b), 0);
+		CHECK_EQ(bed_get(b), 1);
+	}
+}
+
 const struct bed_test kick_tests[] = {
 	TEST(device_never_suppresses, FLAGS),
 	TEST(device_asks_for_no_kicks, FLAGS),
@@ -264,5 +317,7 @@ const struct bed_test kick_tests[] = {
 	TEST(kick_was_decided_for_the_same_buffers, SPLIT | EVENTS),
 	TEST(device_goes_to_sleep_while_the_driver_decides, 0),
 	TEST(device_changes_its_mind_behind_the_look, SPLIT),
+	TEST(device_at_work_comes_by_itself, EVENTS),
+	TEST(device_without_work_is_told_at_once, EVENTS),
 	{}
 };

@@ -111,6 +111,16 @@ u32 shim_load(const void *p, size_t size)
 	return v;
 }
 
+__attribute__((no_sanitize("thread")))
+u32 shim_peek(const void *p, size_t size)
+{
+	if (size == sizeof(u16))
+		return *(const volatile u16 *)p;
+	if (size == sizeof(u32))
+		return *(const volatile u32 *)p;
+	abort();
+}
+
 void *kcalloc_node(size_t n, size_t size, int gfp, int node)
 {
 	(void)gfp;
