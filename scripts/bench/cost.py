@@ -6,7 +6,7 @@ import statistics
 
 from .measure import DRIVERS, Bench, Job
 from .row import SAME, Row, sampled
-from .symbols import DRIVER, group_of
+from .symbols import DRIVER, SCHED, group_of
 
 # Depth 1 keeps the CPU busy, so that no idle loop is counted.
 READ, READS = Job(how="b"), Job(depth=32, batch=32, how="b")
@@ -55,6 +55,7 @@ class Cost:
         got = {d: bench.run(d, job, warm=min(2000, self.count))
                for d in drivers}
         self.listings[ident] = {d: listing(r, d) for d, r in got.items()}
+        self.listings[ident]["the kernel around ours"] = around(got["lite"])
         self.allocs[ident] = {d: r.allocs * 1e6 for d, r in got.items()}
         return got
 
@@ -208,9 +209,19 @@ class Cost:
         return release
 
 
-def listing(result, driver, least=0.5):
-    """[(function, instructions)] of the driver in one result."""
+def _functions(result, driver, wanted):
     rows = [(f"{name} [{module}]" if module else name, n)
             for (name, module), n in result.functions.items()
-            if n >= least and group_of(name, module, driver) == DRIVER]
+            if n >= 0.5 and wanted(group_of(name, module, driver))]
     return sorted(rows, key=lambda r: -r[1])
+
+
+def listing(result, driver):
+    """[(function, instructions)] of the driver in one result."""
+    return _functions(result, driver, lambda group: group == DRIVER)
+
+
+def around(result):
+    """The same of the largest that are neither ours nor the scheduler's."""
+    return _functions(result, "lite",
+                      lambda group: group not in (DRIVER, SCHED))[:30]

@@ -122,7 +122,7 @@ def _listings(kernel):
     out = ""
     for ident in sorted(failed & kernel["listings"].keys()):
         for driver, functions in kernel["listings"][ident].items():
-            out += (f"\n{ident}, instructions of {driver} by function: "
+            out += (f"\n{ident}, instructions of {driver}, by function: "
                     + ", ".join(f"{name.split()[0]} {n:g}"
                                 for name, n in functions) + ".\n")
     return out
