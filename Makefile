@@ -71,11 +71,12 @@ unit:
 		echo "selftests/unit has no Makefile: nothing to run"; \
 	fi
 
-# A guest and a device that wants to do it harm: SECONDS=60, SEED=1, K=debug.
+# Guests and devices that want to do them harm: SECONDS=60, SEED=1, K=debug.
 fuzz: setup
 	@$(PYTHON) selftests/fuzz/campaign.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(N),--mutations $(N)) $(if $(WRITE),--write)
+		$(if $(N),--mutations $(N)) $(if $(GUESTS),--guests $(GUESTS)) \
+		$(if $(WRITE),--write)
 
 # The ring under a device that lies: SECONDS=60 SEED=1 (0: another each time).
 fuzz-ring:
@@ -128,7 +129,7 @@ help:
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
 	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies,"
-	@echo "           WRITE=1 keeps the figures"
+	@echo "           GUESTS=4 at a time, WRITE=1 keeps the figures"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
 	@echo "trust      each fault N times (1), ours beside upstream's; WRITE=1 the page"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""A guest and a device that wants to do it harm, for a while.
+"""Guests, each with a device that wants to do it harm, for a while.
 
 Each round is another device, made of a seed of its own: it lies while it is
 probed, used and left. The disk may work or be dead; the kernel may not
@@ -9,6 +9,7 @@ complain, nothing may hang, and the module can always be unloaded.
 
 import argparse
 import contextlib
+import multiprocessing
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ from vbl import Guest, VblError, ktap                   # noqa: E402
 
 PARAMS = "request_timeout=1 reset_attempts=1000000"
 IO_SECONDS = 30
-PULSE_SECONDS = 0.02
+PULSE_SECONDS = 0.005
 # Errors are what the user sees of a lie; fio goes on after most of them.
 LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "[ $(cat /sys/block/{0}/size) -gt 0 ]; do "
@@ -54,13 +55,46 @@ class Unjudged:
     saw = add
 
 
+class Sum:
+    """What the rounds came to, in all guests, which are processes."""
+
+    NAMES = ("rounds", "mutations", "worked", "dead", "drawn", "failed")
+
+    def __init__(self):
+        self._of = multiprocessing.Array("q", len(self.NAMES))
+
+    def __getattr__(self, name):
+        return self._of[self.NAMES.index(name)]
+
+    def add(self, **counts):
+        """Add; returns the values before."""
+        with self._of.get_lock():
+            before = {name: getattr(self, name) for name in counts}
+            for name, n in counts.items():
+                self._of[self.NAMES.index(name)] += n
+        return before
+
+    def seeds(self, first, rounds=None):
+        """The next number, for whichever guest asks."""
+        while True:
+            n = self.add(drawn=1)["drawn"]
+            if rounds and n >= rounds:
+                return
+            yield first + n
+
+    def __str__(self):
+        return f"{self.rounds} rounds ({self.worked} with a disk, " \
+            f"{self.dead} given up)"
+
+
 class Campaign:
     """Rounds in one guest."""
 
-    def __init__(self, kernel, verbose=False, io_seconds=IO_SECONDS):
+    def __init__(self, kernel, verbose=False, io_seconds=IO_SECONDS,
+                 total=None):
         self.kernel, self.verbose = kernel, verbose
         self.io_seconds = io_seconds
-        self.rounds = self.mutations = self.worked = self.dead = 0
+        self.sum, self.rounds = total or Sum(), 0
 
     def run(self, seeds, more):
         """One round for each seed, while more() is true."""
@@ -75,7 +109,7 @@ class Campaign:
                 self._pulse(dev):
             g.sh(f"vbl_load {PARAMS}")
             for seed in seeds:
-                if not more(self):
+                if not more(self.sum):
                     break
                 try:
                     self._round(g, dev, seed)
@@ -133,17 +167,11 @@ class Campaign:
         if self.verbose:
             print(log, end="")
         self.rounds += 1
-        self.mutations += lies.mutations
-        self.worked += bool(name)
-        self.dead += "the disk is dead" in log
+        self.sum.add(rounds=1, mutations=lies.mutations, worked=bool(name),
+                     dead="the disk is dead" in log)
         print(f"seed {seed}: {lies.mutations} lies read of {lies.told} told, "
-              f"{'disk' if name else 'no disk'}; {self.mutations} in all",
+              f"{'disk' if name else 'no disk'}; {self.sum.mutations} in all",
               flush=True)
-
-    def summary(self):
-        """What the rounds came to."""
-        return f"{self.rounds} rounds ({self.worked} with a disk, " \
-            f"{self.dead} given up)"
 
     def _unload(self, g):
         g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=90)
@@ -155,6 +183,48 @@ class Campaign:
                 raise VblError(f"leaked:\n{leaks}")
 
 
+def one_guest(args, total, more, failures):
+    """A process: rounds in a guest of its own."""
+    try:
+        Campaign(args.kernel, args.verbose, total=total).run(
+            total.seeds(args.seed, args.rounds), more)
+    except VblError as e:
+        total.add(failed=1)
+        failures.put((str(e), page.costs(e)))
+    except KeyboardInterrupt:
+        pass                    # it is the parent that says so
+
+
+def all_guests(args, total, more, figures):
+    """All of them, until enough is enough, or one has something to say."""
+    failures = multiprocessing.SimpleQueue()
+    guests = [multiprocessing.Process(target=one_guest, args=(
+        args, total, more, failures)) for _ in range(args.guests)]
+    for g in guests:
+        g.start()
+    try:
+        for g in guests:
+            g.join()
+    finally:
+        for g in guests:
+            g.join()
+        # A disk that lies keeps nothing that could be lost.
+        figures.update(tried=total.mutations, said=str(total), lost=None)
+    if not failures.empty():
+        text, costs = failures.get()
+        figures.update(costs, lost=None)
+        raise VblError(text)
+    if any(g.exitcode for g in guests):
+        raise VblError("a guest's process died; see above")
+
+
+def count(text):
+    """A number of guests."""
+    if not text.isdecimal() or not 1 <= int(text) <= 16:
+        raise argparse.ArgumentTypeError(f"{text}: 1 to 16 guests")
+    return int(text)
+
+
 def main():
     """Command line entry."""
     p = argparse.ArgumentParser(description=__doc__)
@@ -162,6 +232,8 @@ def main():
     p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--mutations", type=int, help="go on until that many")
     p.add_argument("--rounds", type=int, help="exactly so many rounds")
+    p.add_argument("--guests", type=count, default=1,
+                   help="so many at a time: each waits more than it computes")
     p.add_argument("--seed", type=int, default=int(time.time()),
                    help="of the first round; each next one has one more")
     p.add_argument("--verbose", action="store_true",
@@ -169,31 +241,30 @@ def main():
     p.add_argument("--write", action="store_true",
                    help="keep the figures for Documentation/trust.md")
     args = p.parse_args()
-    campaign, began = Campaign(args.kernel, args.verbose), time.monotonic()
+    total, began = Sum(), time.monotonic()
 
-    def more(c):
-        if args.rounds:
-            return c.rounds < args.rounds
+    def more(total):
+        if total.failed:
+            return False
+        # No round at all shows nothing.
+        if args.rounds or not total.rounds:
+            return True
         if args.mutations:
-            return c.mutations < args.mutations
+            return total.mutations < args.mutations
         return time.monotonic() - began < args.seconds
 
-    seeds = iter(range(args.seed, args.seed + 10 ** 9))
     try:
         with page.noted(args.write, "hostile device", args.kernel, None,
                         page.make("fuzz", N=args.mutations, SEED=args.seed,
                                   K=args.kernel, SECONDS=f"{args.seconds:g}"
-                                  if not args.mutations else None)) as figures:
-            try:
-                campaign.run(seeds, more)
-            finally:
-                # A disk that lies keeps nothing that could be lost.
-                figures.update(tried=campaign.mutations, lost=None,
-                               said=campaign.summary())
+                                  if not args.mutations else None,
+                                  GUESTS=args.guests if args.guests > 1
+                                  else None)) as figures:
+            all_guests(args, total, more, figures)
     except VblError as e:
         print(f"fuzz: {e}", file=sys.stderr)
         return 1
-    print(f"{campaign.mutations} mutations in {campaign.summary()}, "
+    print(f"{total.mutations} mutations in {total}, "
           f"{time.monotonic() - began:.0f} s: no complaint, no hang, unloaded")
     return 0
 

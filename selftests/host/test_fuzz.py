@@ -28,8 +28,8 @@ def test_hostile_device():
     """The kernel does not mind, nothing hangs, the module leaves."""
     campaign = Campaign(None, io_seconds=4)
     campaign.run(SEEDS, lambda c: True)
-    assert campaign.rounds == len(SEEDS)
-    assert campaign.worked and campaign.mutations > 30
+    assert campaign.sum.rounds == len(SEEDS)
+    assert campaign.sum.worked and campaign.sum.mutations > 30
 
 
 def test_only_what_is_read_counts():
