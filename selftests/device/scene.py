@@ -40,6 +40,19 @@ def qemu():
     return (None, f"{why}; {again}") if again else (newer, None)
 
 
+def command():
+    """One QEMU for all: one that can have scripted devices, if any."""
+    return qemu()[0] or " ".join(binary())
+
+
+@functools.cache
+def qemu_has(prop):
+    """Whether this QEMU's virtio disks have a property."""
+    return f"  {prop}=" in subprocess.run(
+        [*command().split(), "-device", "virtio-blk-pci,help"],
+        capture_output=True, text=True, check=True).stdout
+
+
 def load(g, driver, params=""):
     """Load a driver without giving it anything."""
     g.sh(f"vbl_load {params}" if driver == "lite" else "vbl_load_upstream")

@@ -49,6 +49,23 @@ def hold(g, place=2, second=False):
     return job
 
 
+def trouble(g, what, disk=0):
+    """How often it happened to the disk, according to its driver."""
+    return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
+
+
+def wait_trouble(g, what, least=1, timeout=30):
+    """Until something was counted; counting makes no other noise."""
+    g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/trouble/"
+         f"{what}) -ge {least} ]'", timeout=timeout + 20)
+
+
+def held_is_there(g, place=2):
+    """What start_write() wrote can be read back."""
+    assert g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={place} count=1 "
+                "iflag=direct 2>/dev/null | cmp - /tmp/held") == ""
+
+
 # A root port of QEMU has no link after it was reset, unless it is a slow one,
 # which does not say whether it has.
 AER_PORT = "-global pcie-root-port.x-speed=2_5"

@@ -4,8 +4,6 @@
 The device judges every access; a rule that the driver broke fails the case.
 """
 
-import functools
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,22 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from device import HOLD, USUAL, Device, Script, scene   # noqa: E402
-from vbl.qemu import binary                         # noqa: E402
 
 MODERN = USUAL + ("BLK_MQ",)
-
-
-def command():
-    """One QEMU for all: one that can have scripted devices, if any."""
-    return scene.qemu()[0] or " ".join(binary())
-
-
-@functools.cache
-def qemu_has(prop):
-    """Whether this QEMU's virtio disks have a property."""
-    return f"  {prop}=" in subprocess.run(
-        [*command().split(), "-device", "virtio-blk-pci,help"],
-        capture_output=True, text=True, check=True).stdout
+command, qemu_has = scene.command, scene.qemu_has
 
 
 class Scripted:

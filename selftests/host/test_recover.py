@@ -2,9 +2,9 @@
 """Devices that misbehave: they are reset, and nothing is lost by it."""
 
 import pytest
-from faults import (hold, one_queue, start_write, used_jump,
-                    used_not_in_flight, used_out_of_range,
-                    used_without_status, writes_of)
+from faults import (held_is_there, hold, one_queue, start_write, trouble,
+                    used_jump, used_not_in_flight, used_out_of_range,
+                    used_without_status, wait_trouble, writes_of)
 from load import Busy, dd, verify
 from qtest import Line, Ring
 from vbl import Disk
@@ -17,22 +17,6 @@ def line():
     one = Line()
     yield one
     one.close()
-
-
-def trouble(g, what, disk=0):
-    return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
-
-
-def wait_trouble(g, what, least=1, timeout=30):
-    """Until something was counted; counting makes no other noise."""
-    g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/trouble/"
-         f"{what}) -ge {least} ]'", timeout=timeout + 20)
-
-
-def held_is_there(g, place=2):
-    """What start_write() wrote can be read back."""
-    assert g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={place} count=1 "
-                "iflag=direct 2>/dev/null | cmp - /tmp/held") == ""
 
 
 def the_end(g):
