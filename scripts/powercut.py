@@ -93,6 +93,30 @@ def log_entries(path):
         at += length
 
 
+def logged(image, log, fmt="raw"):
+    """The backend of a Disk whose writes and flushes are logged."""
+    log.touch()
+    return [{"driver": "file", "filename": str(image), "node-name": "below"},
+            {"driver": fmt, "file": "below", "node-name": "image"},
+            {"driver": "blklogwrites", "file": "image",
+             "log": {"driver": "file", "filename": str(log)}}]
+
+
+def pull(g):
+    """The power of a guest goes."""
+    g.process.popen.kill()
+    g.process.popen.wait()
+    ktap.must_be_quiet(g.console)
+
+
+def left_of(disk, log, rng):
+    """What is on a disk after a power cut: a cache may lose all that was not
+    flushed, or keep what it likes."""
+    kept = rng.choice((0, 0.5))
+    surviving(log, disk, lambda: rng.random() < kept)
+    return disk
+
+
 def surviving(path, disk, kept):
     """What the writes of a log leave on @disk.
 
@@ -159,12 +183,7 @@ def cut(kernel, mode, seed, load, lie=False, driver="lite"):
     folder = Path(tempfile.mkdtemp(prefix="vbl-cut-"))
     acks, log = folder / "acks", folder / "log"
     shutil.copy(load.image, folder / "disk")
-    log.touch()
-    disk = Disk(backend=[
-        {"driver": "file", "filename": str(folder / "disk"),
-         "node-name": "below"},
-        {"driver": "blklogwrites", "file": "below",
-         "log": {"driver": "file", "filename": str(log)}}], **MODES[mode])
+    disk = Disk(backend=logged(folder / "disk", log), **MODES[mode])
     devices = [f"-chardev file,id=acks,path={acks}",
                "-device isa-serial,chardev=acks,index=2"]
     try:
@@ -174,25 +193,26 @@ def cut(kernel, mode, seed, load, lie=False, driver="lite"):
             jobs = load.start(g, dev, PORT, seed, lie)
             if mode == "switched":
                 jobs.append(g.start(SWITCH.format(dev=dev)))
-            wait_acks(g, jobs, acks, rng.randint(1, load.acks))
+            want = rng.randint(1, load.acks)
+            wait_acks(g, jobs, lambda: said(acks) >= want)
             time.sleep(rng.random() / 50)
-            g.process.popen.kill()
-            g.process.popen.wait()
-            ktap.must_be_quiet(g.console)
-        left = bytearray(load.image.read_bytes())
-        # A cache may lose all, or keep what it likes.
-        kept = rng.choice((0, 0.5))
-        surviving(log, left, lambda: rng.random() < kept)
+            pull(g)
+        left = left_of(bytearray(load.image.read_bytes()), log, rng)
         # What is no whole line was not said.
         return load.check(left, seed, acks.read_text().split("\n")[:-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_acks(g, jobs, path, want):
-    """Until the load has said @want lines."""
+def said(path):
+    """How many lines a load has said."""
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def wait_acks(g, jobs, enough):
+    """Until the load has said @enough()."""
     until = time.monotonic() + 60 * g.scale
-    while not path.exists() or path.read_text().count("\n") < want:
+    while not enough():
         ended = [job.output for job in jobs if job.done]
         if ended or time.monotonic() > until:
             raise VblError("the guest stopped writing:\n"

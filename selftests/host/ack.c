@@ -2,12 +2,16 @@
 /*
  * Writes blocks to a disk, reads older ones back, and says which are safe.
  *
- *	ack DISK PORT SEED FLUSH
+ *	ack DISK PORT SEED FLUSH [FROM AREA]
  *
  * Block n is 4096 bytes, each word of which follows from n and SEED, and goes
  * to a place that follows from them too. Behind every FLUSH blocks comes
  * fdatasync(), and then a line with n on PORT: n and all before it are safe. A
  * FLUSH below 0 leaves fdatasync() out, and lies. powercut.py reads the disk.
+ *
+ * With FROM all blocks up to that one have to be there, from an earlier run, and
+ * the next ones follow. AREA, a number, is which 4 MB of the disk are used, and
+ * then stands before n in each line.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -30,7 +34,8 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-static uint64_t seed;
+static uint64_t seed, last[BLOCKS];
+static off_t start;
 
 static void fill(uint64_t *block, uint64_t n)
 {
@@ -41,16 +46,24 @@ static void fill(uint64_t *block, uint64_t n)
 		block[i] = mix(seed ^ (n << 16) ^ i);
 }
 
-/* Is what was written last to @place there? */
-static int check(int disk, unsigned int place, uint64_t n)
+/*
+ * Is what was written last to @place there? An earlier run may have written
+ * something younger, without a chance to say so.
+ */
+static int check(int disk, unsigned int place)
 {
 	static uint64_t is[WORDS] __attribute__((aligned(BLOCK)));
 	static uint64_t want[WORDS];
+	uint64_t n = last[place];
 
 	if (!n)
 		return 0;
-	fill(want, n);
-	if (pread(disk, is, BLOCK, (off_t)place * BLOCK) == BLOCK &&
+	if (pread(disk, is, BLOCK, start + (off_t)place * BLOCK) != BLOCK) {
+		perror("pread");
+		return -1;
+	}
+	fill(want, is[0]);
+	if (is[0] >= n && mix(seed ^ is[0]) % BLOCKS == place &&
 	    !memcmp(is, want, BLOCK))
 		return 0;
 	fprintf(stderr, "block %llu is not at %u, but %llu\n",
@@ -61,12 +74,12 @@ static int check(int disk, unsigned int place, uint64_t n)
 int main(int argc, char **argv)
 {
 	static uint64_t block[WORDS] __attribute__((aligned(BLOCK)));
-	static uint64_t last[BLOCKS];
 	unsigned int place;
 	int disk, port, flush;
-	uint64_t n;
+	char area[16] = "";
+	uint64_t n, from = 0;
 
-	if (argc != 5)
+	if (argc != 5 && argc != 7)
 		return 2;
 	disk = open(argv[1], O_RDWR | O_DIRECT);
 	port = open(argv[2], O_WRONLY | O_NOCTTY);
@@ -76,17 +89,28 @@ int main(int argc, char **argv)
 		perror("ack");
 		return 2;
 	}
+	if (argc == 7) {
+		from = strtoull(argv[5], NULL, 10);
+		start = (off_t)atoi(argv[6]) * BLOCKS * BLOCK;
+		snprintf(area, sizeof(area), "%s ", argv[6]);
+	}
+	for (n = 1; n <= from; n++)
+		last[mix(seed ^ n) % BLOCKS] = n;
+	for (place = 0; place < BLOCKS; place++)
+		if (check(disk, place))
+			return 1;
 
-	for (n = 1;; n++) {
+	for (n = from + 1;; n++) {
 		fill(block, n);
 		place = mix(seed ^ n) % BLOCKS;
-		if (pwrite(disk, block, BLOCK, (off_t)place * BLOCK) != BLOCK) {
+		if (pwrite(disk, block, BLOCK,
+			   start + (off_t)place * BLOCK) != BLOCK) {
 			perror("pwrite");
 			return 1;
 		}
 		last[place] = n;
 		place = mix(n) % BLOCKS;
-		if (check(disk, place, last[place]))
+		if (check(disk, place))
 			return 1;
 		if (n % abs(flush))
 			continue;
@@ -94,7 +118,8 @@ int main(int argc, char **argv)
 			perror("fdatasync");
 			return 1;
 		}
-		if (dprintf(port, "%llu\n", (unsigned long long)n) < 0) {
+		if (dprintf(port, "%s%llu\n", area,
+			    (unsigned long long)n) < 0) {
 			perror("port");
 			return 1;
 		}

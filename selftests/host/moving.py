@@ -10,8 +10,38 @@ from vbl import Disk, QemuFailed
 SEED = 7
 
 
-class Moving:
-    """A guest that goes from one QEMU to the next, with its load."""
+class Moves:
+    """What goes from one QEMU to the next: a guest g, with its load.
+
+    Others say what another(incoming) QEMU is, and when the load goes_on().
+    """
+
+    def arrive(self, there):
+        """From now on the guest is there."""
+        there.adopt(self.g)
+        there.wait_event("RESUME")
+        self.g.kill()
+        self.g = there
+        self.goes_on()
+
+    def leave(self, uri):
+        """Send the guest to @uri, as it runs."""
+        self.g.qmp("migrate-set-capabilities", capabilities=[
+            {"capability": "events", "state": True}])
+        self.g.qmp("migrate", uri=uri)
+        self.g.wait_event("MIGRATION", timeout=120, status="completed")
+
+    def go(self, n):
+        """From QEMU to QEMU while it writes, @n times."""
+        for i in range(n):
+            uri = f"unix:{self.folder}/m{i}"
+            there = self.another(uri)
+            self.leave(uri)
+            self.arrive(there)
+
+
+class Moving(Moves):
+    """With one disk, whose blocks are checked from outside in the end."""
 
     def __init__(self, boot, kernel, folder, options):
         self.boot, self.kernel, self.folder = boot, kernel, folder
@@ -43,23 +73,9 @@ class Moving:
 
     def goes_on(self, lines=20):
         """The load says some more."""
-        powercut.wait_acks(self.g, [self.load], self.acks,
-                           self.acks.read_text().count("\n") + lines)
-
-    def arrive(self, there):
-        """From now on the guest is there."""
-        there.adopt(self.g)
-        there.wait_event("RESUME")
-        self.g.kill()
-        self.g = there
-        self.goes_on()
-
-    def leave(self, uri):
-        """Send the guest to @uri, as it runs."""
-        self.g.qmp("migrate-set-capabilities", capabilities=[
-            {"capability": "events", "state": True}])
-        self.g.qmp("migrate", uri=uri)
-        self.g.wait_event("MIGRATION", timeout=120, status="completed")
+        want = powercut.said(self.acks) + lines
+        powercut.wait_acks(self.g, [self.load],
+                           lambda: powercut.said(self.acks) >= want)
 
     def end(self):
         """Stop the load; every block that was safe is on the disk."""
@@ -70,14 +86,6 @@ class Moving:
         self.load.wait(check=False)
         assert acked > 0
         assert not powercut.lost(self.image.read_bytes(), SEED, acked)
-
-    def go(self, n):
-        """From QEMU to QEMU while it writes, @n times."""
-        for i in range(n):
-            uri = f"unix:{self.folder}/m{i}"
-            there = self.another(uri)
-            self.leave(uri)
-            self.arrive(there)
 
 
 class Backend:
