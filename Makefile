@@ -15,7 +15,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -87,10 +87,14 @@ fuzz-ring:
 trust: setup
 	@scripts/trust.py $(N) $(if $(K),-k $(K)) $(if $(WRITE),--write)
 
-# Hot-unplug, unbind and unload, N times each under load.
+# Hot-unplug, unbind and unload, N times each under load; or everything mixed,
+# for HOURS, or the one ROUND of it that a log names.
 soak: setup
-	@scripts/soak.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
-		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
+	@scripts/$(if $(HOURS)$(ROUND),soak_mix.py,soak.py) $(N) \
+		$(if $(HOURS),--hours=$(HOURS)) $(if $(ROUND),--round=$(ROUND)) \
+		$(if $(LOG),--log $(LOG)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
+		$(if $(WRITE),--write)
 
 # QEMU is killed N times while a guest writes: what was acknowledged stays.
 powercut: setup
@@ -135,6 +139,8 @@ help:
 	@echo "trust      each fault N times (1), ours beside upstream's; WRITE=1 the page"
 	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
 	@echo "           WHAT=unplug,rebind,reload; WRITE=1 keeps the figures"
+	@echo "soak HOURS=2  everything mixed; SEED=1, WRITE=1, LOG=soak.log, which"
+	@echo "           says what repeats a round: ROUND=SEED"
 	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
 	@echo "           WHAT=fsync,postgres; WRITE=1"
 	@echo "conformance  each requirement of virtio, watched on scripted devices;"

@@ -1,8 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Disks that are removed under load, a few times; make soak does it for long."""
+"""Disks that are removed under load, a few times; make soak does it for long.
+
+And one round of all that can be mixed, of which make soak HOURS=... does many.
+"""
+
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 import soak
+import soak_mix
+from trust import mix, used
+from vbl import TREE, Disk
 
 
 @pytest.mark.parametrize("what", soak.CAMPAIGNS)
@@ -18,3 +29,102 @@ def test_soak(kernel, what):
 def test_soak_more(what, options):
     """Twenty times, for each kind of ring and interrupt."""
     soak.campaign(what, 20, seed=2, options=options)
+
+
+# -- everything mixed --------------------------------------------------------
+
+def rows(log):
+    """What a log says."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_mix_round(kernel, tmp_path):
+    """One round goes well, and its log has what was drawn."""
+    log, seed = tmp_path / "log", 1061
+    assert soak_mix.main(["--round", str(seed), "-k", kernel.release,
+                          "--log", str(log)]) == 0
+    first, *actions, last = rows(log)
+    plan = mix.draw(seed)
+    assert {name: first[name] for name in plan} == plan
+    assert (first["kernel"], last["end"]) == (kernel.release,
+                                              "as it should be")
+    assert [row["action"] for row in actions] == [
+        *(name for name, _, _ in plan["actions"]), plan["end"]]
+
+
+def planted(s, rng):
+    """Somebody writes to the image."""
+    with open(s.image, "r+b") as f:
+        f.seek(used.AREA)
+        f.write(bytes(used.AREA))
+
+
+def test_mix_would_show(tmp_path, capsys, monkeypatch):
+    """What goes wrong is found, and the command that repeats it is told."""
+    monkeypatch.setattr(mix, "ACTIONS", {"planted": mix.Action(planted)})
+    seed = next(n for n in range(1000) if {"format": "raw", "end": "unload"}
+                .items() <= mix.draw(n).items())
+    log = tmp_path / "log"
+    assert soak_mix.main(["--round", str(seed), "--log", str(log)]) == 1
+    wrong, again = capsys.readouterr().err.splitlines()[-2:]
+    assert f"round {seed} went wrong: " in wrong
+    assert f"make soak ROUND={seed} K=" in again
+    first, action, last = rows(log)
+    assert action["action"] == "planted"
+    assert "is not at" in last["wrong"] and first["repeat"] in again
+
+
+DRAW = ("import soak_mix, json; from trust import mix; "
+        "print(json.dumps([mix.draw(n) for n in range(600)]))")
+
+
+def test_mix_is_drawn_again():
+    """The same seed is the same round, in another process too; every disk can
+    be had, and whatever is in the mix is drawn now and then."""
+    here = [mix.draw(n) for n in range(600)]
+    there = subprocess.run(
+        [sys.executable, "-c", DRAW], capture_output=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7",
+             "PYTHONPATH": str(TREE / "scripts")}).stdout
+    assert json.loads(there) == here
+    disks = [plan for plan in here if plan["kind"] == "disk"]
+    for plan in disks:
+        Disk(**plan["disk"])
+    assert {plan["kind"] for plan in here} == set(mix.KINDS)
+    assert {plan["end"] for plan in disks} == set(mix.ENDS)
+    assert {name for plan in disks for name, _, _ in plan["actions"]} == \
+        set(mix.ACTIONS)
+    assert {name for plan in disks for name in plan["beside"]} == {
+        name for name, action in mix.ACTIONS.items() if action.beside}
+    first = [seed for seed, _ in zip(mix.seeds(5), range(20))]
+    assert first == [seed for seed, _ in zip(mix.seeds(5), range(20))]
+    assert not set(first) & {seed for seed, _ in zip(mix.seeds(6), range(20))}
+
+
+@pytest.mark.parametrize("args, why", [
+    (["--hours", "1", "5"], "HOURS and N=5"),
+    (["--hours", "1", "--what", "unplug"], "HOURS and WHAT=unplug"),
+    (["--round", "1", "5"], "ROUND and N=5"),
+    (["--hours", "1", "--round", "1"], "not both"),
+    (["--round", "1", "--seed", "1"], "neither SEED"),
+    (["--round", "1", "--write"], "nor WRITE"),
+    (["--hours", "many"], "HOURS=many: expected hours"),
+    (["--hours=-1"], "HOURS=-1: expected hours"),
+    (["--hours", "0"], "HOURS=0: expected hours"),
+    (["--hours", "nan"], "HOURS=nan: expected hours"),
+    (["--hours", "1", "--seed", "x"], "SEED=x: expected a whole"),
+    (["--round", "1.5"], "ROUND=1.5: expected a whole"),
+], ids=lambda v: "-".join(v) if isinstance(v, list) else "")
+def test_mix_refused(args, why, capsys):
+    """What makes no sense is refused before anything is done."""
+    with pytest.raises(SystemExit) as e:
+        soak_mix.main(args)
+    assert e.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+def test_mix_log_refused(tmp_path, capsys):
+    """So is a log that cannot be written."""
+    log = tmp_path / "none" / "log"
+    assert soak_mix.main(["--hours", "1", "--log", str(log)]) == 2
+    assert f"LOG={log}: No such file" in capsys.readouterr().err

@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make soak HOURS=...: what is in the mix, how it is drawn, and done.
+
+A round is drawn from its own seed and nothing else, so that seed repeats it:
+the guest and the disk, the loads, what happens one after another and at which
+moment, what goes on beside that, and how it ends. ACTIONS is all that can
+happen; what a round has to have for it stands behind it.
+"""
+
+import dataclasses
+import random
+import shutil
+import time
+import typing
+
+import campaign as fuzz
+import faults
+from device import scene
+from load import host_caches
+from vbl import VblError
+
+from . import whole
+from .used import MEGA, Used
+
+# At most, between two actions.
+SECONDS = 1.5
+HARMLESS = (faults.length_huge, faults.length_zero)
+SPOILERS = (faults.never_written, faults.twice, faults.out_of_range,
+            faults.too_far, faults.too_far_back, *HARMLESS)
+BREACHES = (faults.used_out_of_range, faults.used_not_in_flight,
+            faults.used_without_status, faults.used_jump)
+RINGS = (128, 256, 512, 1024)
+
+
+class LeftOut(Exception):
+    """This host or kernel cannot do it; says why."""
+
+
+# -- the loads go on ---------------------------------------------------------
+
+def block(s):
+    """The disk's folder in sysfs."""
+    return f"/sys/block/{s.g.dev()}"
+
+
+def scheduler(s, rng):
+    """Another one, or the same."""
+    file = f"{block(s)}/queue/scheduler"
+    name = rng.choice(sorted(s.g.sh(f"tr -d '[]' <{file}").split()))
+    s.g.sh(f"echo {name} >{file} && grep -qF '[{name}]' {file}")
+
+
+def nr_requests(s, rng):
+    """Fewer requests at a time, or as many as there may be."""
+    most = int(s.g.sh(f"cat {block(s)}/mq/0/nr_tags"))
+    s.g.sh(f"echo {rng.randint(min(4, most), most)} "
+           f">{block(s)}/queue/nr_requests")
+
+
+def cache_type(s, rng):
+    """Write through, or back; the host knows."""
+    word = rng.choice(("write through", "write back"))
+    s.g.sh(f"echo {word} >{block(s)}/cache_type")
+    assert host_caches(s.g) == (word == "write back"), word
+
+
+def cpu(s, rng):
+    """A CPU goes, and comes back."""
+    file = f"/sys/devices/system/cpu/cpu{rng.randrange(1, s.g.smp)}/online"
+    s.g.sh(f"echo 0 >{file}", timeout=60)
+    s.goes_on()
+    s.g.sh(f"echo 1 >{file}", timeout=60)
+
+
+def ring_size(s, rng):
+    """Rings of another size, where the device can reset a queue alone."""
+    if not scene.qemu_has("queue_reset"):
+        raise LeftOut("this QEMU has no queue_reset")
+    most = s.plan["disk"]["queue_size"]
+    size = rng.choice([n for n in RINGS if n <= most])
+    file = f"{block(s)}/ring_size"
+    s.g.sh(f"echo {size} >{file} && grep -qx {size} {file}", timeout=60)
+
+
+def disk_size(s, rng):
+    """The disk grows or shrinks, behind all that is in use."""
+    size = rng.randrange(40, 129) * MEGA
+    s.g.qmp("block_resize", node_name=s.g.disks[0].node, size=size)
+    s.g.sh(f"wait_for 20 grep -qx {size // 512} {block(s)}/size")
+
+
+def helped_by_reset(s, cause):
+    """@cause() makes the driver reset the device."""
+    before = faults.trouble(s.g, "resets")
+    s.expected.add("resets")
+    cause()
+    faults.wait_trouble(s.g, "resets", before + 1)
+
+
+def function_reset(s, rng):
+    """By its own register, or by its power state."""
+    node = f"/sys/bus/pci/devices/{s.g.bdf(0)}"
+    helped_by_reset(s, lambda: s.g.sh(
+        f"echo {rng.choice(('flr', 'pm'))} >{node}/reset_method; "
+        f"echo 1 >{node}/reset", timeout=60))
+
+
+def bus_error(s, rng):
+    """A fatal one: the kernel resets the slot."""
+    helped_by_reset(s, lambda: faults.bus_error(s.g))
+
+
+def master_off(s, rng):
+    """Bus mastering is switched off."""
+    helped_by_reset(s, lambda: s.g.sh(
+        f"setpci -s {s.g.bdf(0)} COMMAND=0:4"))
+
+
+def needs_reset(s, rng):
+    """The device finds nonsense in a ring."""
+    ring = s.ring()
+
+    def offend():
+        # Or the guest would write to the same place.
+        s.g.qmp("stop")
+        ring.offend()
+        s.g.qmp("cont")
+    helped_by_reset(s, offend)
+
+
+def interrupt_lost(s, rng):
+    """Of a queue, or of all where they are INTx."""
+    g, dev, bdf = s.g, s.g.dev(), s.g.bdf(0)
+    before = faults.trouble(g, "lost_interrupts")
+    s.expected.add("lost_interrupts")
+    if "vectors" in s.plan["disk"]:
+        g.sh(f"setpci -s {bdf} COMMAND=400:400")
+    else:
+        ring = s.ring(rng.randrange(int(g.sh(f"ls {block(s)}/mq | wc -l"))))
+        ring.mask(True)
+    g.sh(f"for c in $(seq 0 {g.smp - 1}); do taskset -c $c dd if=/dev/{dev} "
+         "of=/dev/null bs=4k count=1 iflag=direct; done", timeout=120)
+    faults.wait_trouble(g, "lost_interrupts", before + 1)
+    if "vectors" in s.plan["disk"]:
+        g.sh(f"setpci -s {bdf} COMMAND=0:400")
+    else:
+        ring.mask(False)
+
+
+def repaired(s, held, what=None):
+    """The held write ends, and is there; the driver counted a @what."""
+    held.wait(90)
+    faults.held_is_there(s.g)
+    if what:
+        faults.wait_trouble(s.g, what)
+
+
+def completion_lost(s, rng):
+    """A request never comes back, younger ones do.
+
+    Who sets something of the disk beside this would freeze its queues until
+    all came back, and no younger request would come.
+    """
+    s.expected |= {"resets", "queue_resets", "lost_completions"}
+    with s.still():
+        held = faults.hold(s.g)
+    # Other writes wait behind the one that is held.
+    reads = s.g.start(f"while dd if=/dev/{s.g.dev()} of=/dev/null bs=4k "
+                      "count=4 iflag=direct 2>/dev/null; do usleep 50000; "
+                      "done")
+    repaired(s, held, "lost_completions")
+    reads.kill()
+
+
+def completion_spoiled(s, rng):
+    """A write is done, and the answer is wrong in one number."""
+    how = rng.choice(SPOILERS)
+    s.expected |= {"resets", "queue_resets", "protocol"}
+    with s.still():
+        held = faults.spoil(s.g, s.ring(), how)
+        repaired(s, held, None if how in HARMLESS else "protocol")
+
+
+def breach(s, rng):
+    """What is not done comes back, or what is not there."""
+    packed = "packed" in s.plan["disk"]
+    how = rng.choice(BREACHES[:-1] if packed else BREACHES)
+    s.expected |= {"resets", "queue_resets", "protocol"}
+    with s.still():
+        held, ring = faults.hold(s.g), s.ring()
+        how(ring, ring.newest())
+        ring.interrupt()
+        repaired(s, held, "protocol")
+
+
+def sleep(s, rng):
+    """S3: the device loses everything."""
+    if s.g.kernel.debug == "race":
+        raise LeftOut("the kernel with KCSAN does not come back from S3")
+    job = s.g.start("echo mem >/sys/power/state")
+    s.g.wait_event("SUSPEND")
+    s.g.qmp("system_wakeup")
+    s.g.wait_event("WAKEUP")
+    job.wait(60)
+
+
+def migration(s, rng):
+    """The guest goes on in another QEMU."""
+    s.go(1)
+
+
+# -- the loads end with their disk, and start anew ---------------------------
+
+def unbind(s, rng):
+    """From the driver, and bound again."""
+    bdf = s.g.bdf(0)
+    driver = s.g.sh(f"readlink -f /sys/bus/pci/devices/{bdf}/driver").strip()
+    s.g.sh(f"echo {bdf} >{driver}/unbind", timeout=60)
+    s.told()
+    s.g.sh(f"echo {bdf} >{driver}/bind", timeout=60)
+    s.start()
+
+
+def unplug(s, rng):
+    """Out, and in again."""
+    disk = s.g.disks[0]
+    s.g.unplug(disk, timeout=60)
+    s.told()
+    s.g.plug(disk)
+    # A kernel with upstream's driver built in has it first.
+    s.g.sh(f"take_over {s.g.bdf(disk)}")
+    s.start()
+
+
+def unload(s, rng):
+    """The module goes, which nobody may use then, and comes again."""
+    s.stop()
+    s.g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=60)
+    s.g.sh(f"vbl_load {s.g.params} && vbl_take_all", timeout=60)
+    s.start()
+
+
+# -- what they need of what was drawn ----------------------------------------
+
+def always(p):
+    """Nothing."""
+    return True
+
+
+def has(*path, value=None):
+    """Something that may be drawn, with this value or any that is true."""
+    def needs(p):
+        for name in path:
+            p = p.get(name)
+        return p == value if value is not None else bool(p)
+    return needs
+
+
+def every(*all_of):
+    """All of these."""
+    return lambda p: all(needs(p) for needs in all_of)
+
+
+def no(needs):
+    """Not this one."""
+    return lambda p: not needs(p)
+
+
+modern = no(has("disk", "transport", value="legacy"))
+stays = no(has("moves"))
+express = every(modern, has("disk", "root_port"))
+# Where rings can be read and written from outside.
+seen = every(modern, stays, no(has("disk", "iommu_platform")))
+split = no(has("disk", "packed"))
+own_vectors = every(seen, no(lambda p: "vectors" in p["disk"]))
+# The request that is held is the only one, and the next one is known.
+alone = every(own_vectors, has("disk", "num_queues", value=1),
+              no(has("disk", "in_order")))
+
+
+def many_cpus(p):
+    """More than one."""
+    return p["guest"]["smp"] > 1
+
+
+
+@dataclasses.dataclass
+class Action:
+    """Something that may happen.
+
+    do      do(a Used, random numbers); raises when it goes wrong
+    needs   of a plan, whether it has what that takes
+    beside  a command of Used.beside that does it again and again
+    """
+
+    do: typing.Callable
+    needs: typing.Callable = always
+    beside: str = ""
+
+
+ACTIONS = {
+    # The loads go on, and never learn of it.
+    "scheduler": Action(
+        scheduler, beside="cd DISK/queue && while [ -e scheduler ]; do for s "
+        "in $(tr -d '[]' <scheduler); do echo $s >scheduler; usleep 50000; "
+        "done; done"),
+    "nr_requests": Action(nr_requests),
+    "cache type": Action(
+        cache_type, lambda p: "config_wce" not in p["disk"],
+        "cd DISK && while [ -e cache_type ]; do for c in through back; do "
+        "echo write $c >cache_type; usleep 50000; done; done"),
+    "CPU off and on": Action(
+        cpu, many_cpus, "while :; do for o in 0 1; do echo $o "
+        ">/sys/devices/system/cpu/cpu1/online; usleep 300000; done; done"),
+    "ring size": Action(
+        ring_size, has("resizes"), "cd DISK && while [ -e ring_size ]; do "
+        "for n in 128 256; do echo $n >ring_size; usleep 50000; done; done"),
+    "disk size": Action(disk_size),
+    "function level reset": Action(function_reset, express),
+    "fatal PCIe error": Action(bus_error, has("disk", "props")),
+    "bus mastering off": Action(master_off, stays),
+    "DEVICE_NEEDS_RESET": Action(
+        needs_reset, every(seen, split, no(has("disk", "iothread")))),
+    "interrupt lost": Action(interrupt_lost, every(
+        lambda p: own_vectors(p) or (p["disk"].get("vectors") == 0 and
+                                     stays(p)),
+        lambda p: "CPU off and on" not in p["beside"])),
+    "completion lost": Action(completion_lost, every(
+        alone, no(has("beside")))),
+    "completion spoiled": Action(completion_spoiled, every(alone, split)),
+    "breach of the ring": Action(breach, alone),
+    "S3": Action(sleep, has("guest", "suspend")),
+    "live migration": Action(migration, has("moves")),
+    # The loads are told, and find what was safe when it is over.
+    "unbind and bind": Action(unbind),
+    # After S3 no guest of QEMU hears of it, whatever drives its disks.
+    "unplug and plug": Action(unplug, every(
+        has("disk", "root_port"), no(has("guest", "suspend")))),
+    "unload and load": Action(unload),
+}
+ENDS = ("unload", "power off", "power cut")
+
+
+# -- rounds ------------------------------------------------------------------
+
+# Options of a disk, and their values; None is what QEMU does by itself.
+DISKS = {
+    "transport": ("modern", "modern", "modern", "transitional", "legacy"),
+    "root_port": (True, False),
+    "num_queues": (1, 1, 1, 2, 4),
+    "vectors": (None, None, None, None, 0, 2),
+    "queue_size": (None, 16, 64, 256, 1024),
+    "indirect": (None, None, False),
+    "event_idx": (None, None, False),
+    "packed": (None, None, True),
+    "in_order": (None, None, None, True),
+    "iommu_platform": (None, None, None, None, True),
+    "write_cache": (None, None, "off"),
+    "config_wce": (None, None, None, False),
+    "ioeventfd": (None, None, False),
+    "iothread": (None, None, True),
+}
+NOT_LEGACY = ("packed", "in_order", "iommu_platform")
+
+
+def one_disk(rng):
+    """Options of a Disk that go together."""
+    disk = {name: rng.choice(values) for name, values in DISKS.items()}
+    if disk["transport"] == "legacy":
+        disk.update(dict.fromkeys(NOT_LEGACY))
+    if disk["transport"] != "modern":
+        disk["iommu_platform"] = None
+    if disk["ioeventfd"] is False:
+        disk["iothread"] = None
+    if disk["transport"] == "modern" and disk["root_port"] and \
+            rng.random() < 0.5:
+        disk["props"] = {"aer": True}
+    return {name: value for name, value in disk.items() if value is not None}
+
+
+def draw_disk(rng):
+    """A round with one disk in one guest, or in several QEMUs in a row."""
+    disk, habit = one_disk(rng), rng.choice(("suspend", "moves", "", "", ""))
+    plan = {"disk": disk, "format": rng.choice(("raw", "qcow2")),
+            "moves": habit == "moves" and "iommu_platform" not in disk,
+            "resizes": disk["transport"] != "legacy" and
+            "indirect" not in disk and rng.random() < 0.5}
+    depth = rng.choice((0, 16, 64))
+    if plan["resizes"]:
+        # Requests have to fit into the smallest of RINGS.
+        disk.update(queue_reset=True, seg_max_adjust=False,
+                    queue_size=rng.choice(RINGS[1:]))
+        depth = depth or 128
+    plan["guest"] = {
+        "smp": rng.choice((1, 2, 2, 4)), "suspend": habit == "suspend",
+        "iommu": "iommu_platform" in disk, "params":
+        "request_timeout=1" + (f" queue_depth={depth}" if depth else "")}
+    plan["devices"] = [faults.AER_PORT] if "props" in disk else []
+    plan["end"] = rng.choice([end for end in ENDS if not (
+        end == "power cut" and plan["moves"] or
+        # No guest of QEMU can, after S3, whatever drives its disks.
+        end == "power off" and habit == "suspend")])
+    plan["flush"] = [rng.randint(1, 8) for _ in range(rng.randint(1, 3))]
+    # fio would fill the log that a power cut needs.
+    fio = not plan["moves"] and plan["end"] != "power cut"
+    plan["fio"] = f"--iodepth={rng.choice((1, 8, 64))}" if fio else None
+    plan["beside"] = [name for name, action in ACTIONS.items()
+                      if action.beside and action.needs(plan)
+                      and rng.random() < 0.2]
+    plan["actions"] = draw_actions(rng, plan)
+    return plan
+
+
+def draw_actions(rng, plan):
+    """[name, seconds before it, its seed], in the order in which they come."""
+    able = [name for name, action in ACTIONS.items()
+            if name not in plan["beside"] and action.needs(plan)]
+    # Each once, for few rounds have what the rare ones need.
+    return [[name, round(rng.uniform(0, SECONDS), 2), rng.randrange(1 << 31)]
+            for name in rng.sample(able, min(len(able), rng.randint(3, 8)))]
+
+
+def do_disk(plan, kernel, tell):
+    """Boot it, load it, and let it happen."""
+    with whole.folder() as there, whole.booting("lite") as boot, \
+            Used(boot, kernel, there, plan, [ACTIONS[name].beside for name in
+                                             plan["beside"]]) as s:
+        for name, seconds, seed in plan["actions"]:
+            time.sleep(seconds)
+            tell(action=name)
+            mark = s.g.dmesg_mark(name)
+            try:
+                ACTIONS[name].do(s, random.Random(seed))
+            except LeftOut as e:
+                tell(left_out=str(e))
+            s.goes_on()
+            s.look(mark)
+        tell(action=plan["end"])
+        if plan["end"] == "power cut":
+            s.power_cut(random.Random(plan["round"]))
+        elif plan["end"] == "power off":
+            s.power_off()
+        else:
+            s.unload()
+
+
+def draw_hostile(rng):
+    """Two devices that lie."""
+    seed = rng.randrange(1 << 30)
+    return {"seeds": [seed, seed + 1], "actions": ["hostile device"] * 2}
+
+
+def do_hostile(plan, kernel, tell):
+    """As make fuzz does, for a moment."""
+    why = scene.qemu()[1]
+    if why:
+        raise LeftOut(why)
+    tell(action="hostile device")
+    fuzz.Campaign(kernel, io_seconds=5).run(plan["seeds"], lambda _: True)
+
+
+def draw_backend(rng):
+    """How often."""
+    return {"actions": ["backend killed"] * rng.randint(1, 5)}
+
+
+def do_backend(plan, kernel, tell):
+    """The process behind the disk dies, and is started again."""
+    if not shutil.which("qemu-storage-daemon"):
+        raise LeftOut("no qemu-storage-daemon on this host")
+    tell(action="backend killed")
+    whole.backend_killed(kernel, "lite", len(plan["actions"]))
+
+
+# Kind of a round: how it is drawn, how it is done, of how many.
+KINDS = {
+    "disk": (draw_disk, do_disk, 10),
+    "hostile device": (draw_hostile, do_hostile, 1),
+    "backend killed": (draw_backend, do_backend, 1),
+}
+
+
+def draw(seed):
+    """All that a round is, as JSON can hold it."""
+    rng = random.Random(seed)
+    kind = rng.choices(list(KINDS), [of for _, _, of in KINDS.values()])[0]
+    return {"round": seed, "kind": kind, **KINDS[kind][0](rng)}
+
+
+def do(plan, kernel, tell):
+    """One round; VblError, and nothing else, when something is wrong.
+
+    tell(name=value, ...) notes what comes next, before it does.
+    """
+    try:
+        KINDS[plan["kind"]][1](plan, kernel, tell)
+    except LeftOut as e:
+        tell(left_out=str(e))
+    except Exception as e:
+        # Whatever it was, who sees it has to be told how to repeat it.
+        raise VblError(f"{type(e).__name__}: {e}") from e
+
+
+def seeds(seed):
+    """Those of all rounds, one after another."""
+    rng = random.Random(seed)
+    while True:
+        yield rng.randrange(1, 1 << 31)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A disk in use, whatever happens to it: a guest, and loads that check.
+
+Writers (ack.c) say which of their blocks are safe; where the guest has tools,
+fio has many requests on their way and checks them too. A load that ended with
+its disk is started anew, and has to find all that was safe before it goes on.
+The first 4 MB are for those who need a write of their own.
+"""
+
+import contextlib
+import subprocess
+
+import powercut
+from device.scene import command, qemu_has
+from load import Busy
+from moving import Moves
+from qtest import Line, Ring
+from vbl import Disk, VblError, ktap
+from vbl.disk import PROPS
+
+AREA = powercut.BLOCK * powercut.BLOCKS
+MEGA = 1 << 20
+SIZE, FIO = 64 * MEGA, "--offset=16M"
+# In trouble/, where only what was done to the disk may be counted. A host that
+# has other things to do is slow at any time.
+TROUBLE = {"resets", "queue_resets", "protocol", "lost_interrupts",
+           "lost_completions"}
+ALL_CPUS = ("for c in /sys/devices/system/cpu/cpu[1-9]*/online; do "
+            "[ ! -e $c ] || grep -q 1 $c || echo 1 >$c; done")
+
+
+class Used(Moves):
+    """What was drawn for a round, booted and in use.
+
+    g         the guest of now
+    beside    commands that go on in the background, right or wrong; DISK is
+              the disk's folder in sysfs
+    expected  what of TROUBLE was caused since the driver was bound
+    """
+
+    def __init__(self, boot, kernel, folder, plan, beside=()):
+        self.boot, self.kernel, self.beside = boot, kernel, beside
+        self.folder, self.plan = folder, plan
+        self.image, self.log = folder / "disk", folder / "log"
+        subprocess.run(["qemu-img", "create", "-q", "-f", plan["format"],
+                        self.image, str(SIZE)], check=True)
+        self.acks, self._read = folder / "acks", 0
+        self._safe = {n: 0 for n, _ in enumerate(plan["flush"], 1)}
+        self.files = {"bin/ack": powercut.writer(folder)}
+        self.line = None if plan["moves"] else Line()
+        self.writers, self.noise, self.busy = [], [], None
+        self.expected = set()
+        self.g = None
+
+    def __enter__(self):
+        try:
+            self.g = self.another()
+            if self.line:
+                self.line.connect()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.line:
+            self.line.close()
+
+    def another(self, incoming=None):
+        """A QEMU for the same disk."""
+        plan = self.plan
+        # What this QEMU does not have is left out.
+        options = {name: value for name, value in plan["disk"].items()
+                   if name not in PROPS or qemu_has(PROPS[name])}
+        options["throttle"] = {}
+        if plan["end"] == "power cut":
+            disk = Disk(backend=powercut.logged(self.image, self.log,
+                                                plan["format"]), **options)
+        else:
+            disk = Disk(self.image, format=plan["format"], **options)
+        return self.boot(
+            kernel=self.kernel, qemu=command(), disks=[disk],
+            files=self.files, tools=not plan["moves"], incoming=incoming,
+            timeout=900, devices=[
+                f"-chardev file,id=acks,path={self.acks},append=on",
+                "-device isa-serial,chardev=acks,index=2",
+                *(self.line.devices if self.line else ()), *plan["devices"]],
+            **plan["guest"])
+
+    # -- the loads ---------------------------------------------------------
+
+    def safe(self):
+        """{area: up to which block it is safe}, as far as was said."""
+        new = self.acks.read_bytes()[self._read:]
+        self._read += new.rfind(b"\n") + 1
+        for line in new.split(b"\n")[:-1]:
+            words = line.split()
+            # What is no pair was cut off with its writer.
+            if len(words) == 2:
+                area, n = map(int, words)
+                self._safe[area] = max(self._safe[area], n)
+        return dict(self._safe)
+
+    def start(self):
+        """A driver was bound: start all loads, which find what was safe."""
+        g, port = self.g, powercut.PORT
+        dev, safe = g.dev(), self.safe()
+        g.sh(f"echo >{port}")
+        self.expected = set()
+        self.writers = [
+            g.start(f"exec /bin/ack /dev/{dev} {port} {self.seed(area)} "
+                    f"{flush} {safe[area]} {area}")
+            for area, flush in enumerate(self.plan["flush"], 1)]
+        if self.plan["fio"]:
+            self.busy = Busy(g, dev, f"{FIO} {self.plan['fio']}")
+        self.noise = [g.start(c.replace("DISK", f"/sys/block/{dev}"))
+                      for c in self.beside]
+        self.goes_on()
+
+    def seed(self, area):
+        """What the blocks of an area are made of."""
+        return self.plan["round"] + area
+
+    def jobs(self):
+        """All that runs."""
+        return [*self.writers, *self.noise,
+                *([self.busy.job] if self.busy else ())]
+
+    def goes_on(self, more=20):
+        """Nobody noticed anything: each writer says that more is safe."""
+        before = self.safe()
+        powercut.wait_acks(self.g, self.writers, lambda: all(
+            n >= before[area] + more for area, n in self.safe().items()))
+        if self.busy:
+            self.busy.goes_on()
+
+    @contextlib.contextmanager
+    def still(self):
+        """All loads stand still, and nothing is on its way."""
+        for job in self.jobs():
+            job.kill("STOP")
+        self.g.sh("wait_for 20 grep -q '^ *0 *0$' "
+                  f"/sys/block/{self.g.dev()}/inflight")
+        yield
+        for job in self.jobs():
+            job.kill("CONT")
+
+    def told(self):
+        """The disk is gone: each load ends, and none because of its data."""
+        self._hush()
+        for job in self.writers:
+            out = job.wait(60, check=False)
+            if not job.status or "is not at" in out:
+                raise VblError(f"a writer whose disk is gone ended with "
+                               f"{job.status}: {out}")
+        if self.busy:
+            # A disk that is gone ends at sector 0. What is not read there fio
+            # takes for wrong, so that nothing it says of data counts now.
+            self.busy.ends()
+        self.writers, self.busy = [], None
+
+    def stop(self):
+        """Stop the loads; until now all was right."""
+        self._hush()
+        for job in self.writers:
+            job.kill("TERM")
+            out = job.wait(check=False)
+            if out:
+                raise VblError(f"a writer ended by itself: {out}")
+        if self.busy:
+            self.busy.stop()
+        self.writers, self.busy = [], None
+
+    def _hush(self):
+        for job in self.noise:
+            job.kill()
+            job.wait(check=False)
+        if self.noise:
+            self.g.sh(ALL_CPUS)
+        self.noise = []
+
+    # -- what is judged ----------------------------------------------------
+
+    def ring(self, queue=0):
+        """A ring as it is now, from outside."""
+        return Ring(self.g, self.line, queue=queue,
+                    packed="packed" in self.plan["disk"])
+
+    def look(self, mark):
+        """Raise when the kernel complained since @mark, or the driver counted
+        what nobody did."""
+        self.g.dmesg_check(mark)
+        counts = dict(row.split(":") for row in self.g.sh(
+            f"cd /sys/block/{self.g.dev()}/trouble && grep . *").split())
+        for what in TROUBLE - self.expected:
+            if int(counts[what]):
+                raise VblError(f"trouble nobody made, {what}: {counts[what]}\n"
+                               + self.g.dmesg_since(mark))
+
+    def unload(self):
+        """The end: what is in use stops, and the module goes."""
+        self.stop()
+        self.g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=60)
+        ktap.must_be_quiet(self.g.sh("dmesg") + self.g.console)
+        self.g.kill()
+        self._on_host(self._contents())
+
+    def power_off(self):
+        """The end: the guest goes down with its loads."""
+        self.g.start("poweroff -f")
+        self.g.wait_exit(60)
+        self._on_host(self._contents())
+
+    def power_cut(self, rng):
+        """The end: QEMU is killed; only what was flushed counts."""
+        powercut.pull(self.g)
+        self._on_host(powercut.left_of(bytearray(SIZE), self.log, rng))
+
+    def _contents(self):
+        """What is on the disk, seen from outside."""
+        raw = self.folder / "raw"
+        subprocess.run(["qemu-img", "convert", "-f", self.plan["format"], "-O",
+                        "raw", self.image, raw], check=True)
+        return raw.read_bytes()
+
+    def _on_host(self, data):
+        for area, n in self.safe().items():
+            gone = powercut.lost(data[area * AREA:][:AREA], self.seed(area), n)
+            if gone:
+                raise VblError(f"of {n} blocks that were safe in area {area}, "
+                               f"{len(gone)} are not there: {gone[:10]}")
