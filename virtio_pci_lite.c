@@ -559,6 +559,13 @@ err_enable:
 	return err;
 }
 
+/* It may have slept and not been enabled again. */
+static void vp_disable(struct vp_device *vp)
+{
+	if (pci_is_enabled(vp->pdev))
+		pci_disable_device(vp->pdev);
+}
+
 static void virtio_pci_remove(struct pci_dev *pdev)
 {
 	struct vp_device *vp = pci_get_drvdata(pdev);
@@ -567,7 +574,7 @@ static void virtio_pci_remove(struct pci_dev *pdev)
 	unregister_virtio_device(&vp->vdev);
 	pci_clear_master(pdev);
 	vp->regs->unmap(vp);
-	pci_disable_device(pdev);
+	vp_disable(vp);
 	put_device(&vp->vdev.dev);
 }
 
@@ -584,7 +591,7 @@ static int vp_sleep(struct device *dev, bool keeps)
 	 * stumble over its handler when both come back.
 	 */
 	vp_release_irqs(vp);
-	pci_disable_device(vp->pdev);
+	vp_disable(vp);
 	return 0;
 }
 

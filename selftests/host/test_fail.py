@@ -101,12 +101,46 @@ echo "points $((i - 1))"
 """.replace("@PARAMS@", PARAMS)
 
 
+# A disk that wakes up without something is dead, says so, and can be bound again.
+SLEEP = r"""
+bdf=$(vbl_disks)
+pci=/sys/bus/pci
+insmod /virtio_lite.ko || exit 1
+echo devices >/sys/power/pm_test
+echo 0 >/sys/module/suspend/parameters/pm_test_delay
+reads()
+{
+	# One that is dead may end at its first sector.
+	[ $(dd if=/dev/$(disk_of $bdf) bs=64k count=16 iflag=direct \
+		2>/dev/null | wc -c) = 1048576 ]
+}
+i=0
+while :; do
+	i=$((i + 1))
+	echo 0 >@PARAMS@/fail_seen
+	echo $i >@PARAMS@/fail_at
+	echo freeze >/sys/power/state
+	seen=$(cat @PARAMS@/fail_seen)
+	echo 0 >@PARAMS@/fail_at
+	[ $seen -lt $i ] && break
+	reads && exit 1
+	# Also a dead one sleeps.
+	echo freeze >/sys/power/state || exit 1
+	echo $bdf >$pci/devices/$bdf/driver/unbind || exit 1
+	echo $bdf >$pci/drivers/virtio-pci-lite/bind || exit 1
+	reads || exit 1
+done
+reads && rmmod virtio_lite || exit 1
+echo "points $((i - 1))"
+""".replace("@PARAMS@", PARAMS)
+
+
 @pytest.mark.parametrize("kind", ["modern", "iommu", *LONG])
 def test_every_failure_unwinds(kernel, boot, kind):
     ko = build_module(kernel, ("FAIL_POINTS=1",))
     g = boot(kernel=kernel, disks=[DISKS[kind]], driver=None, ko=ko,
              iommu=kind == "iommu", tools=False)
-    points, scenes = {}, {"load": LOOP, "bind": REBIND}
+    points, scenes = {}, {"load": LOOP, "bind": REBIND, "sleep": SLEEP}
     if kind != "legacy":
         scenes["resize"] = RESIZE
     for name, script in scenes.items():
@@ -116,5 +150,7 @@ def test_every_failure_unwinds(kernel, boot, kind):
               f"visited")
     # Loading registers bus, drivers and numbers on top of what binding does.
     assert points["load"] > points["bind"] >= 10
+    # The function itself, and its interrupts.
+    assert points["sleep"] >= 2
     # Of each queue: what keeps it, its ring, and its tokens at least.
     assert kind == "legacy" or points["resize"] >= 3
