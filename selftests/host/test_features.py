@@ -10,7 +10,7 @@ from append import append, appended
 from device import HOLD, Script
 from device.spec import ZONE_APPEND
 from load import Busy, verify
-from scripted import MODERN, HoldAll, command, qemu_has
+from scripted import MODERN, HoldAll, command, qemu_has, scene
 from vbl import Disk
 
 # -- notifications -----------------------------------------------------------
@@ -137,6 +137,24 @@ def test_queue_reset_does_not_help(scripted):
     one_held(s, features)
     assert trouble(s, "queue_resets") == trouble(s, "resets") == 1
     s.end()
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["unbound", "gone"])
+def test_queue_reset_and_gone(scripted, gone):
+    """The disk goes while one of its queues is reset, which never ends."""
+    s = scripted()
+    s.be(MODERN + ("RING_RESET",), queues=2, script=BadId())
+    s.dev.script.queue_reset_seconds = 1000
+    arm(s)
+    write = write_from(s, 0, 1)
+    s.dev.wait(lambda d: d.log.find("queue reset"), 30, "the reset of a queue")
+    with s.dev.lock:
+        s.dev.pci.gone = gone
+    scene.unbind(s.g, s.dev)
+    write.wait(60, check=False)
+    assert bool(write.status) == gone, write.output
+    assert gone or any(s.dev.blk.data[4096:8192])
+    s.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
 def test_queue_reset_not_there(scripted):

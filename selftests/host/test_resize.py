@@ -3,7 +3,7 @@
 
 import pytest
 from load import Busy, verify
-from scripted import MODERN, HoldAll, Script, command, qemu_has
+from scripted import MODERN, HoldAll, Script, command, qemu_has, scene
 from vbl import Disk
 
 RESET = MODERN + ("RING_RESET",)
@@ -211,6 +211,65 @@ def test_device_breaks_down(scripted, kernel):
     assert int(job.wait(60, check=False).split()[-1]) > 5
 
 
+# -- disks that go meanwhile -------------------------------------------------
+
+def goes(s, gone):
+    """The disk is taken away; where it is @gone, it answers nothing before."""
+    with s.dev.lock:
+        s.dev.pci.gone = gone
+    scene.unbind(s.g, s.dev)
+
+
+def begin(s):
+    """Begin a resize that cannot go well."""
+    s.mark = s.g.dmesg_mark("resize")
+    return s.g.start(f"echo 32 >/sys/block/{s.name}/ring_size")
+
+
+def end(s, busy, job, why):
+    """All who used the disk are told, and nothing of it is left."""
+    out = job.wait(60, check=False)
+    assert job.status and why in out
+    busy.ends()
+    assert s.sh("ls /sys/block /dev | grep -cx $D", check=False) == "0\n"
+    assert "rings stay as they are, ring_size 32" in s.g.dmesg_since(s.mark)
+    s.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["unbound", "gone"])
+def test_gone_amid_reset(scripted, kernel, gone):
+    """A disk goes while its first queue is reset, which never ends."""
+    s = scripted(kernel=kernel, params=PARAMS)
+    s.be(RESET, **DEVICE)
+    s.dev.script.queue_reset_seconds = 3600
+    busy = Busy(s.g, s.name, "--iodepth=64")
+    job = begin(s)
+    s.dev.wait(lambda d: d.log.find("queue reset"), 60, "the reset of a queue")
+    goes(s, gone)
+    end(s, busy, job, "No such device" if gone else "timed out")
+    assert len(s.dev.log.find("queue reset")) == 1
+
+
+@pytest.mark.parametrize("gone", [
+    False, pytest.param(True, marks=pytest.mark.full)],
+    ids=["unbound", "gone"])
+def test_gone_before_reset(scripted, kernel, gone):
+    """A disk goes while a resize waits for what does not come back."""
+    s = scripted(kernel=kernel, params=f"request_timeout=1 {PARAMS}")
+    s.be(RESET, **DEVICE, script=HoldAll())
+    busy = Busy(s.g, s.name, "--iodepth=64")
+    with s.dev.lock:
+        s.dev.script.hold = True
+    s.dev.wait(lambda d: d.held, 30, "a write")
+    job = begin(s)
+    s.sh(f"wait_for 30 grep -q freeze_queue_wait /proc/$(cat /run/vbl/"
+         f"{job.ident}.pid)/stack", timeout=60)
+    goes(s, gone)
+    # It was reset in vain, and is given up.
+    end(s, busy, job, "No such device")
+    assert not s.dev.log.find("queue reset")
+
+
 STOCK = {"queue_size": 256, "seg_max_adjust": False, "num_queues": 2}
 
 
@@ -245,6 +304,25 @@ def test_resets_and_sleep(stock):
     verify(g, g.dev(), "--size=4M")
     g.sh(f"echo {g.bdf(0)} >{node}/driver/unbind", timeout=60)
     assert int(job.wait(60, check=False).split()[-1]) > 5
+
+
+@pytest.mark.parametrize("rounds", [
+    1, pytest.param(5, marks=pytest.mark.full)])
+def test_unplugged(stock, rounds):
+    """The plug is pulled under load, amid resizes: nothing hangs."""
+    g = stock(hotplug=True)
+    for _ in range(rounds):
+        g.plug(g.disks[0])
+        g.sh(f"take_over {g.bdf(0)}")
+        dev = g.dev()
+        busy = Busy(g, dev, "--iodepth=64")
+        job = again_and_again(g, dev, "128", "256")
+        busy.goes_on(200)
+        g.unplug(g.disks[0], timeout=60)
+        busy.ends()
+        assert int(job.wait(60, check=False).split()[-1]) > 0
+        assert g.sh(f"ls /sys/block /dev | grep -cx {dev}", check=False) == "0\n"
+    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
 @pytest.mark.parametrize("packed", [
