@@ -59,6 +59,12 @@ class Job:
         return self.guest.sh(f"cat /run/vbl/{self.ident}.out 2>/dev/null",
                              check=False)
 
+    def listens(self, timeout=60):
+        """Wait until the command handles SIGINT, which jobs begin ignoring."""
+        self.guest.sh(f"wait_for {timeout} grep -q '^SigCgt:.*[2367abef]$' "
+                      f"/proc/$(cat /run/vbl/{self.ident}.pid)/status",
+                      timeout=timeout + 30)
+
     def kill(self, signal="KILL"):
         """Signal the command and everything it started."""
         self.guest.sh(f"kill -{signal} -$(cat /run/vbl/{self.ident}.pid)",

@@ -59,6 +59,8 @@ class Busy:
         self.job = g.start("exec " + command(
             dev, "--time_based --runtime=3600 --verify_backlog=64 "
             f"--size=16M {options}", "--bssplit=4k/50:64k/50"))
+        # What is written by others does not show that fio can be stopped.
+        self.job.listens()
         self.goes_on(20)
 
     def goes_on(self, more=20, timeout=60):
