@@ -25,6 +25,8 @@ from .zoned import Zones
 # What a plain modern disk offers.
 USUAL = ("VERSION_1", "INDIRECT_DESC", "EVENT_IDX", "BLK_SEG_MAX",
          "BLK_BLK_SIZE", "BLK_FLUSH")
+# QEMU gives a device up that does not answer for 5 seconds.
+RUN_SECONDS = 0.2
 CONFIG = {"seg_max": 126, "size_max": 65536, "blk_size": 512,
           "cylinders": 16, "heads": 4, "sectors": 32, "min_io_size": 8,
           "opt_io_size": 64, "physical_block_exp": 3, "writeback": 1,
@@ -101,6 +103,7 @@ class Device:
             q.was_reset, q.reset_until = False, 0
         self.accepted, self.config_vector, self.isr = 0, NO_VECTOR, 0
         self.held, self.legacy_used, self.refused = [], False, False
+        self.behind = []
         self.suspended = False
         self.interrupts = 0
 
@@ -345,11 +348,20 @@ class Device:
             not self.suspended
 
     def run(self, q):
-        """Take what is available and carry it out."""
+        """Take what is available and carry it out.
+
+        A driver can add for as long as it gets back. Whoever asks for a
+        register meanwhile gets an answer before it is catch_up()'s turn.
+        """
         if not self.can_run(q):
             return
+        until = time.monotonic() + RUN_SECONDS
         try:
             while True:
+                if time.monotonic() > until:
+                    if q not in self.behind:
+                        self.behind.append(q)
+                    break
                 chains = q.take()
                 for c in chains:
                     self._start(q, c)
@@ -359,6 +371,12 @@ class Device:
                     break
         except BadAddress:
             self.needs_reset()
+
+    def catch_up(self):
+        """Go on with what took too long."""
+        behind, self.behind = self.behind, []
+        for q in behind:
+            self.run(q)
 
     def _start(self, q, chain):
         req = Request(self, q, chain)

@@ -31,12 +31,14 @@ class Door(threading.Thread):
         self.select.register(self.listener, selectors.EVENT_READ,
                              self._accept)
         while True:
-            for key, _ in self.select.select():
+            for key, _ in self.select.select(0 if self.dev.behind else None):
                 if key.data is None:
                     self._leave()
                     self.select.close()
                     return
                 key.data()
+            if self.dev.behind:
+                self.handle(self.dev.catch_up)
 
     def stop(self):
         """End the thread."""

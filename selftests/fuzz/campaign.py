@@ -164,6 +164,8 @@ class Campaign:
             job.wait(90, check=False)
         log = g.dmesg_since(mark)
         ktap.must_be_quiet(log)
+        if not dev.server.client:
+            raise VblError("QEMU has given the scripted device up")
         if self.verbose:
             print(log, end="")
         self.rounds += 1
