@@ -204,12 +204,11 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
  */
 bool virtqueue_packed_look_again(const struct virtqueue *vq)
 {
-	const __le32 *event = (const __le32 *)vq->device_event;
+	const __le32 *asks = (const __le32 *)vq->device_event;
+	__le32 first = READ_ONCE(*asks);
 	unsigned int i;
 
-	for (i = 0; i < VRING_LOOKS; i++) {
-		if (!vring_packed_wants_kick(vq, le32_to_cpu(READ_ONCE(*event))))
-			return false;
-	}
-	return true;
+	for (i = 0; i < VRING_LOOKS && READ_ONCE(*asks) == first; i++)
+		cpu_relax();
+	return vring_packed_wants_kick(vq, le32_to_cpu(READ_ONCE(*asks)));
 }

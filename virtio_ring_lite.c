@@ -274,19 +274,20 @@ void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
  * @vq: the queue; the caller holds its submission lock
  *
  * A device that is at work on those often finds the new ones by itself an
- * instant later, and each look that sees this is as good as the first: it comes
- * after the barrier too. So many looks take a tenth of the time of leaving the
- * guest. Return: true if the device still has to be told.
+ * instant later, and to see this then is as good as at first: it is behind the
+ * barrier too. The instant is shorter than leaving the guest. Return: true if the
+ * device still has to be told.
  */
 bool virtqueue_split_look_again(const struct virtqueue *vq)
 {
+	const virtio16_t *asks = vq->event_idx ? vq->avail_event :
+						 &vq->used->flags;
+	virtio16_t first = READ_ONCE(*asks);
 	unsigned int i;
 
-	for (i = 0; i < VRING_LOOKS; i++) {
-		if (!vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx))
-			return false;
-	}
-	return true;
+	for (i = 0; i < VRING_LOOKS && READ_ONCE(*asks) == first; i++)
+		cpu_relax();
+	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
 }
 
 /* Section 4.1.5.2: to a port, or with the next place to be made available. */

@@ -312,6 +312,10 @@ DECLARE_TRACEPOINT(virtqueue_kick);
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n);
 void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick);
 
+/* With so many others in flight, so often before a kick that may be needless. */
+#define VRING_BUSY	8
+#define VRING_LOOKS	12
+
 #include "virtio_packed_lite.h"
 
 /**
@@ -428,9 +432,6 @@ static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
 	return (u16)(new - event - 1) < (u16)(new - old);
 }
 
-/* How often, before a kick that may turn out to be needless. */
-#define VRING_LOOKS	128
-
 bool virtqueue_split_look_again(const struct virtqueue *vq);
 
 static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
@@ -440,8 +441,8 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
 	vring_mb(vq);
 	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
-	/* A guess, without the interrupt's knowledge: has it other work too? */
-	if (kick && vq->kicked_idx != data_race(vq->used_idx))
+	/* A guess, without the interrupt's knowledge: has it much other work? */
+	if (kick && (u16)(vq->kicked_idx - data_race(vq->used_idx)) >= VRING_BUSY)
 		kick = virtqueue_split_look_again(vq);
 	vq->kicked_idx = vq->avail_idx;
 	if (tracepoint_enabled(virtqueue_kick))

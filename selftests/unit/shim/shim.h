@@ -120,6 +120,9 @@ static inline size_t shim_align(size_t x, size_t to)
 
 #define ALIGN(x, to)	shim_align(x, to)
 
+/* processor.h */
+#define cpu_relax()	((void)0)
+
 /* minmax.h */
 #define swap(a, b)							\
 	do {								\
