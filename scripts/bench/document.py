@@ -63,7 +63,7 @@ flight, how many share a notification depends on how fast the device is beside
 the CPU, and that is another one with each boot, on either side of 1: so each
 boot gives one sample, the median of pairs measured by turns. A driver that is
 done sooner finds the device asleep more often; so ours looks again for an
-instant before it tells a device that has other work. Ending all requests of an
+instant before it tells a device that has much other work. Ending all requests of an
 interrupt before asking for the next one was tried too, and changed nothing. A
 device that was seen at work needs neither a notification nor an interrupt, so
 the sum of both is there as well.
