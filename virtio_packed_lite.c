@@ -205,8 +205,16 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 bool virtqueue_packed_look_again(const struct virtqueue *vq)
 {
 	const __le32 *asks = (const __le32 *)vq->device_event;
-	__le32 first = READ_ONCE(*asks);
+	u16 kicked = vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP;
+	/* A guess, without the interrupt's knowledge. */
+	u16 used = vq->num - data_race(vq->used_pos.left);
 	unsigned int i;
+	__le32 first;
+
+	/* Slots in flight before those that were just added. */
+	if ((kicked >= used ? kicked - used : vq->num + kicked - used) < VRING_BUSY)
+		return true;
+	first = READ_ONCE(*asks);
 
 	for (i = 0; i < VRING_LOOKS && READ_ONCE(*asks) == first; i++)
 		cpu_relax();

@@ -91,17 +91,6 @@ static __always_inline u16 vring_packed_next(const struct virtqueue *vq)
 	return vring_packed_slot(vq, &vq->avail_pos) | wrap;
 }
 
-/* Slots in flight before those that were just added. */
-static __always_inline unsigned int
-vring_packed_others(const struct virtqueue *vq)
-{
-	u16 kicked = vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP;
-	/* A guess, without the interrupt's knowledge. */
-	u16 used = vq->num - data_race(vq->used_pos.left);
-
-	return kicked >= used ? kicked - used : vq->num + kicked - used;
-}
-
 bool virtqueue_packed_look_again(const struct virtqueue *vq);
 
 /*
@@ -121,8 +110,9 @@ static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 	kick = likely(when == (VRING_PACKED_EVENT_DESC << VRING_PACKED_FLAGS_SHIFT |
 			       vq->kicked_idx) && next != vq->kicked_idx) ||
 	       vring_packed_wants_kick(vq, when);
-	/* As with a split ring: has it much other work? */
-	if (kick && vring_packed_others(vq) >= VRING_BUSY)
+	/* As with a split ring: has it other work? */
+	if (kick && vq->num - data_race(vq->used_pos.left) !=
+		    (vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP))
 		kick = virtqueue_packed_look_again(vq);
 	WRITE_ONCE(vq->kicked_idx, next);
 	vq->added = 0;
