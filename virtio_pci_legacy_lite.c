@@ -150,14 +150,16 @@ static const struct vp_registers vp_legacy_registers = {
  * vp_legacy_map() - map BAR0 of a legacy or transitional device
  * @vp: the device; its PCI function is enabled
  *
- * Return: 0; -ENODEV if BAR0 cannot be a legacy register block; another error.
+ * Return: 0; -ENODEV if BAR0 cannot be a legacy register block, or is that of a
+ * device which has no such (section 4.1.2.1); another error.
  */
 int vp_legacy_map(struct vp_device *vp)
 {
 	struct pci_dev *pdev = vp->pdev;
 	int err;
 
-	if (pci_resource_len(pdev, 0) < VP_LEGACY_MIN_LEN)
+	if (pdev->device != VIRTIO_PCI_TRANSITIONAL_BLOCK ||
+	    pci_resource_len(pdev, 0) < VP_LEGACY_MIN_LEN)
 		return -ENODEV;
 	err = pci_request_selected_regions(pdev, BIT(0), "virtio-pci-lite");
 	if (err)

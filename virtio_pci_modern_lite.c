@@ -151,10 +151,11 @@ static int vp_modern_notify(struct vp_device *vp, struct virtqueue *vq)
 	u64 off = (u64)vp_read16(vp, VIRTIO_PCI_COMMON_QNOTIFY_OFF) *
 		  vp->notify_mult;
 	unsigned int size = data ? sizeof(u32) : sizeof(u16);
+	unsigned long addr = (unsigned long)vp->notify.base + off;
 
-	if (off + size > vp->notify.len || off % size) {
+	if (off + size > vp->notify.len || addr % size) {
 		dev_err(&vp->pdev->dev,
-			"queue %u: notify address %#llx is outside of %#x bytes\n",
+			"queue %u: notify address %#llx is odd, or outside of %#x bytes\n",
 			vq->index, off, vp->notify.len);
 		return -EINVAL;
 	}
@@ -246,6 +247,9 @@ struct vp_cap {
 	u32 length;
 };
 
+/* More do not fit behind the header: a list that is longer is a circle. */
+#define VP_MAX_CAPS	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
+
 /*
  * The first usable capability of a type (PCI-CAP-01 to 04). One whose
  * structure does not fit its BAR, or is too short or misaligned, is none.
@@ -253,10 +257,10 @@ struct vp_cap {
 static bool vp_find_cap(struct pci_dev *pdev, u8 type, u32 min_len, u32 align,
 			struct vp_cap *cap)
 {
+	int left = VP_MAX_CAPS, pos;
 	u8 cfg_type;
-	int pos;
 
-	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos > 0;
+	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos > 0 && left--;
 	     pos = pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR)) {
 		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_OFF_TYPE, &cfg_type);
 		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_OFF_BAR, &cap->bar);
