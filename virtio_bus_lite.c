@@ -100,7 +100,7 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 		return err;
 
 	/* Once chosen they stay: rings and limits were built on most of them. */
-	if (vdev->features &&
+	if (vdev->negotiated &&
 	    (vdev->features ^ accepted) & ~drv->may_change) {
 		virtio_err(vdev, "device came back with features %#llx instead of %#llx\n",
 			   accepted, vdev->features);
@@ -109,6 +109,7 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 
 	vdev->regs->set_features(vdev, accepted);
 	vdev->features = accepted;
+	vdev->negotiated = true;
 	trace_virtio_negotiate(vdev, accepted);
 	if (vdev->legacy)
 		return 0;	/* LEG-INIT-01: there is no FEATURES_OK */
@@ -436,6 +437,7 @@ static int virtio_dev_probe(struct device *d)
 	int err;
 
 	vdev->features = 0;
+	vdev->negotiated = false;
 	vdev->config_pending = false;
 	err = virtio_negotiate(vdev);
 	if (err)
@@ -542,8 +544,11 @@ int virtio_device_restore(struct virtio_device *vdev, int err)
  */
 void virtio_device_pause(struct virtio_device *vdev)
 {
+	/* Its driver may come or go at this moment. */
+	device_lock(&vdev->dev);
 	if (vdev->dev.driver)
 		drv_to_virtio(vdev->dev.driver)->pause(vdev);
+	device_unlock(&vdev->dev);
 }
 
 /**
@@ -553,8 +558,10 @@ void virtio_device_pause(struct virtio_device *vdev)
  */
 void virtio_device_resume(struct virtio_device *vdev, int err)
 {
+	device_lock(&vdev->dev);
 	if (vdev->dev.driver)
 		drv_to_virtio(vdev->dev.driver)->resume(vdev, err);
+	device_unlock(&vdev->dev);
 }
 
 /**

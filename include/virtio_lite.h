@@ -103,6 +103,7 @@ struct virtio_transport {
  * @vendor: PCI subsystem vendor
  * @legacy: reached through the legacy interface
  * @features: accepted bits; valid from probe to remove
+ * @negotiated: @features were accepted since it has its driver
  * @config_lock: orders config interrupts against probe and remove
  * @config_enabled: the driver wants config changes (under @config_lock)
  * @config_pending: one came while it did not (under @config_lock)
@@ -116,6 +117,7 @@ struct virtio_device {
 	u32 vendor;
 	bool legacy;
 	u64 features;
+	bool negotiated;
 
 	spinlock_t config_lock; /* see above */
 	bool config_enabled;
