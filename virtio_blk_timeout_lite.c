@@ -96,17 +96,6 @@ bool virtblk_gave_up(struct request *rq)
 	return vbr->late && READ_ONCE(timeout_action) == ACTION_FAIL;
 }
 
-/* The interrupt of @rq may have been lost, or its poller: look into the ring. */
-static bool virtblk_look(struct virtblk_vq *vvq, struct request *rq)
-{
-	struct virtio_device *vdev = vvq->vblk->vdev;
-
-	vdev->transport->mask_irq(vdev, vvq->vq.index, true);
-	vvq->vq.callback(&vvq->vq);
-	vdev->transport->mask_irq(vdev, vvq->vq.index, false);
-	return blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT;
-}
-
 struct virtblk_count {
 	const struct blk_mq_hw_ctx *hctx;
 	unsigned int n;
@@ -121,26 +110,51 @@ static bool virtblk_count_one(struct request *rq, void *data)
 	return true;
 }
 
-/*
- * Did requests that were sent after @rq come back? A look at the queue when
- * @rq is first late tells how many were in flight besides it; when the queue
- * has brought something more often than that since, some of it was younger.
- */
-static bool virtblk_younger_came_back(struct virtblk_vq *vvq, struct request *rq)
+/* How many were in flight when @rq was first late, and what had come by then. */
+static void virtblk_note_late(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk_count count = { .hctx = vvq->hctx };
 
 	if (vbr->late)
-		return READ_ONCE(vvq->vq.harvests) - vbr->harvests > vbr->others;
-
+		return;
 	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_count_one, &count);
 	vbr->others = count.n;
 	vbr->harvests = READ_ONCE(vvq->vq.harvests);
 	vbr->late = true;
 	vbr->holds = true;
 	rq->timeout = min_t(unsigned int, rq->timeout, LATE_AGAIN);
-	return false;
+}
+
+/*
+ * The interrupt of @rq may have been lost, or its poller: look into the ring.
+ * Nobody else ends @rq meanwhile, so that what is noted is of no other request.
+ */
+static bool virtblk_look(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtio_device *vdev = vvq->vblk->vdev;
+	bool ended;
+
+	vdev->transport->mask_irq(vdev, vvq->vq.index, true);
+	vvq->vq.callback(&vvq->vq);
+	spin_lock(&vvq->poll_lock);
+	ended = blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT;
+	if (!ended)
+		virtblk_note_late(vvq, rq);
+	spin_unlock(&vvq->poll_lock);
+	vdev->transport->mask_irq(vdev, vvq->vq.index, false);
+	return ended;
+}
+
+/*
+ * Did requests that were sent after @rq come back? When the queue has brought
+ * something more often than there were others in flight, some of it was younger.
+ */
+static bool virtblk_younger_came_back(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	return READ_ONCE(vvq->vq.harvests) - vbr->harvests > vbr->others;
 }
 
 static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
