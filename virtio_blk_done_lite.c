@@ -114,6 +114,9 @@ static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 	if (unlikely(vbr->holds)) {
 		virtblk_complete_holder(vvq, rq);
 		status = vbr->status;
+		/* What we asked ends well in a batch, whatever came of it. */
+		if (status != VIRTIO_BLK_S_OK)
+			iob = NULL;
 	}
 
 	if (unlikely(blk_should_fake_timeout(rq->q)))
