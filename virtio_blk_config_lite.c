@@ -7,6 +7,7 @@
 #include <linux/hdreg.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/string_helpers.h>
 #include "compat/blk.h"
 #include "virtio_blk_lite.h"
@@ -148,6 +149,11 @@ static void virtblk_read_discard(struct virtio_device *vdev,
 		lim->max_zeroes = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_ZEROES) ?:
 				  COMPAT_MAX_HW_SECTORS;
 		lim->max_zeroes = min(lim->max_zeroes, COMPAT_MAX_HW_SECTORS);
+		/* The block layer cuts there, wherever that is. */
+		lim->max_zeroes = round_down(lim->max_zeroes,
+					     lim->logical >> SECTOR_SHIFT);
+		if (!lim->max_zeroes)
+			virtio_notice(vdev, "zeroes of less than a block: not used\n");
 		lim->zeroes_unmap = virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP);
 	}
 }
@@ -181,15 +187,26 @@ static void virtblk_read_secure_erase(struct virtio_device *vdev,
 	lim->discard_align = max(lim->discard_align, align);
 }
 
-/* BLK-INIT-02, BLK-INIT-03; this is after FEATURES_OK (BLK-INIT-04). */
-static bool virtblk_read_writeback(struct virtio_device *vdev)
+/* The block layer cuts discards into these units, or not at all. */
+static void virtblk_check_discard(struct virtio_device *vdev,
+				  struct virtblk_limits *lim)
 {
-	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
-		return virtio_cread8(vdev, VIRTIO_BLK_CFG_WRITEBACK);
-	return virtio_has_feature(vdev, VIRTIO_F_BLK_FLUSH);
+	u32 unit = max(lim->discard_align, lim->physical >> SECTOR_SHIFT);
+
+	if (!lim->max_discard || lim->max_discard >= unit)
+		return;
+	virtio_notice(vdev, "discard of at most %u sectors in units of %u: not used\n",
+		      lim->max_discard, unit);
+	lim->max_discard = 0;
 }
 
-static u64 virtblk_read_capacity(struct virtio_device *vdev)
+/**
+ * virtblk_read_capacity() - how large the device says it is, in sectors
+ * @vdev: the device
+ *
+ * Context: may sleep.
+ */
+u64 virtblk_read_capacity(struct virtio_device *vdev)
 {
 	u64 capacity = virtio_cread64(vdev, VIRTIO_BLK_CFG_CAPACITY);
 
@@ -234,7 +251,10 @@ int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 		return err;
 	virtblk_read_discard(vdev, lim);
 	virtblk_read_secure_erase(vdev, lim);
-	return virtblk_read_zones(vdev, lim);
+	err = virtblk_read_zones(vdev, lim);
+	if (!err)
+		virtblk_check_discard(vdev, lim);
+	return err;
 }
 
 /*
@@ -244,27 +264,38 @@ int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 /**
  * virtblk_set_capacity() - tell the block layer how large the disk is
  * @vblk: the disk
+ * @capacity: sectors
  *
- * Context: may sleep. Only probe, before the disk is added, and the config
- * work do this, so never two at a time; whoever takes vblk->vdev away stops the
- * work first.
+ * Context: may sleep. Only probe, before the disk is added, and then the config
+ * work do this, or the zones work if there are zones: so never two at a time;
+ * whoever takes vblk->vdev away stops both first.
  */
-void virtblk_set_capacity(struct virtblk *vblk)
+void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 {
-	u64 capacity = virtblk_read_capacity(vblk->vdev), old;
 	struct gendisk *disk = vblk->disk;
 	char text[10];
 
-	old = get_capacity(disk);
-	if (old == capacity)
+	if (get_capacity(disk) == capacity)
 		return;
 	string_get_size(capacity, SECTOR_SIZE, STRING_UNITS_2, text, sizeof(text));
 	if (set_capacity_and_notify(disk, capacity))
 		virtio_info(vblk->vdev, "%s: new size %llu sectors, %s\n",
 			    disk->disk_name, capacity, text);
 	trace_virtblk_config_changed(vblk->vdev, capacity);
-	if (vblk->limits.zone_sectors && !READ_ONCE(vblk->removing))
-		queue_work(virtblk_wq, &vblk->zones_work);
+}
+
+/* A disk with zones has a size that fits them at any time. */
+static void virtblk_follow_capacity(struct virtblk *vblk)
+{
+	u64 capacity = virtblk_read_capacity(vblk->vdev);
+
+	if (!vblk->limits.zone_sectors) {
+		virtblk_set_capacity(vblk, capacity);
+		return;
+	}
+	WRITE_ONCE(vblk->limits.capacity, capacity);
+	if (capacity != get_capacity(vblk->disk) && !READ_ONCE(vblk->removing))
+		queue_work(system_unbound_wq, &vblk->zones_work);
 }
 
 /*
@@ -297,26 +328,31 @@ static void virtblk_config_news(struct virtblk *vblk)
 
 	if (virtblk_follow_ro(vblk))
 		return;
-	virtblk_set_capacity(vblk);
+	virtblk_follow_capacity(vblk);
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_WRITE_ZEROES))
 		WRITE_ONCE(vblk->limits.zeroes_unmap,
 			   virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
 	if (virtblk_read_writeback(vdev) != vblk->limits.writeback &&
 	    !READ_ONCE(vblk->removing))
-		queue_work(virtblk_wq, &vblk->cache_work);
+		queue_work(system_unbound_wq, &vblk->cache_work);
 }
 
 /**
  * virtblk_config_work() - act on a config change
  * @work: of the disk
+ *
+ * A recovery waits for it, so it may not wait for requests, not even for memory
+ * that they would make free.
  */
 void virtblk_config_work(struct work_struct *work)
 {
 	struct virtblk *vblk = container_of(work, struct virtblk, config_work);
+	unsigned int memflags = memalloc_noio_save();
 
 	/* GEN-CFGCHG-I01: the same interrupt says that the device is in need. */
 	if (virtblk_check_status(vblk) && READ_ONCE(vblk->state) == VIRTBLK_LIVE)
 		virtblk_config_news(vblk);
+	memalloc_noio_restore(memflags);
 }
 
 /**
@@ -330,7 +366,17 @@ void virtblk_config_changed(struct virtio_device *vdev)
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
 	if (!READ_ONCE(vblk->removing))
-		queue_work(virtblk_wq, &vblk->config_work);
+		queue_work(system_unbound_wq, &vblk->config_work);
+}
+
+/**
+ * virtblk_hear_config() - config changes are welcome, if the disk is added
+ * @vblk: the disk
+ */
+void virtblk_hear_config(struct virtblk *vblk)
+{
+	if (READ_ONCE(vblk->added))
+		virtio_config_enable(vblk->vdev);
 }
 
 /*
@@ -352,96 +398,12 @@ static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(serial);
 
-static const char *const virtblk_cache_types[] = { "write through", "write back" };
-
-static ssize_t cache_type_show(struct device *dev,
-			       struct device_attribute *attr, char *buf)
-{
-	struct virtblk *vblk = dev_to_disk(dev)->private_data;
-
-	return sysfs_emit(buf, "%s\n", virtblk_cache_types[vblk->limits.writeback]);
-}
-
-/* The device says that its cache is like this now. */
-static int virtblk_follow_cache(struct virtblk *vblk, bool writeback)
-{
-	int err;
-
-	/*
-	 * BLK-OP-13: what was written before is not safe yet. While the block
-	 * layer still knows of a cache, it can be told to empty it.
-	 */
-	if (!writeback && vblk->limits.writeback) {
-		err = blkdev_issue_flush(vblk->disk->part0);
-		if (err)
-			return err;
-	}
-	/* Also if the device was reset meanwhile, and told what it was before. */
-	if (virtblk_read_writeback(vblk->vdev) != writeback)
-		return -EIO;
-	err = compat_set_writeback(vblk->disk, writeback);
-	if (!err)
-		vblk->limits.writeback = writeback;
-	return err;
-}
-
-static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
-{
-	int err;
-
-	if (!vblk->vdev)
-		return -ENODEV;
-	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
-	err = virtblk_follow_cache(vblk, writeback);
-	if (err)
-		virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK,
-			       vblk->limits.writeback);
-	return err;
-}
-
-/**
- * virtblk_cache_work() - the device caches writes in another way than before
- * @work: of the disk
- *
- * Apart from the config work for the reason that virtblk_zones_work() is.
- */
-void virtblk_cache_work(struct work_struct *work)
-{
-	struct virtblk *vblk = container_of(work, struct virtblk, cache_work);
-	bool writeback;
-
-	mutex_lock(&vblk->vdev_mutex);
-	writeback = virtblk_read_writeback(vblk->vdev);
-	if (writeback != vblk->limits.writeback &&
-	    !virtblk_follow_cache(vblk, writeback))
-		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",
-			    vblk->disk->disk_name, virtblk_cache_types[writeback]);
-	mutex_unlock(&vblk->vdev_mutex);
-}
-
-static ssize_t cache_type_store(struct device *dev,
-				struct device_attribute *attr,
-				const char *buf, size_t count)
-{
-	struct virtblk *vblk = dev_to_disk(dev)->private_data;
-	int mode = sysfs_match_string(virtblk_cache_types, buf);
-	int err;
-
-	if (mode < 0)
-		return mode;
-	mutex_lock(&vblk->vdev_mutex);
-	err = virtblk_set_cache_mode(vblk, mode);
-	mutex_unlock(&vblk->vdev_mutex);
-	return err ?: count;
-}
-static DEVICE_ATTR_RW(cache_type);
-
 static umode_t virtblk_attr_mode(struct kobject *kobj, struct attribute *attr,
 				 int n)
 {
 	struct virtblk *vblk = dev_to_disk(kobj_to_dev(kobj))->private_data;
 
-	if (attr == &dev_attr_cache_type.attr &&
+	if (attr == &virtblk_cache_type_attr.attr &&
 	    !virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_CONFIG_WCE))
 		return 0444;
 	return attr->mode;
@@ -482,7 +444,7 @@ static const struct attribute_group virtblk_trouble_group = {
 
 static struct attribute *virtblk_attrs[] = {
 	&dev_attr_serial.attr,
-	&dev_attr_cache_type.attr,
+	&virtblk_cache_type_attr.attr,
 	&virtblk_ring_size_attr.attr,
 	NULL,
 };

@@ -292,7 +292,7 @@ static int virtblk_add_disk(struct virtblk *vblk)
 	mutex_lock(&virtblk_name_mutex);
 	err = virtblk_choose_name(vblk);
 	if (!err) {
-		virtblk_set_capacity(vblk);
+		virtblk_set_capacity(vblk, virtblk_read_capacity(vblk->vdev));
 		err = virtblk_check_zones(vblk);
 		if (!err)
 			err = device_add_disk(&vblk->vdev->dev, disk,
@@ -339,10 +339,12 @@ static int virtblk_probe(struct virtio_device *vdev)
 
 	/* Adding the disk reads its partitions, so the device has to work. */
 	virtio_device_ready(vdev);
+	virtblk_go_live(vblk);
 	err = virtblk_add_disk(vblk);
 	if (err)
 		goto err_add;
-	virtio_config_enable(vdev);
+	WRITE_ONCE(vblk->added, true);
+	virtblk_hear_config(vblk);
 	virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
 		    vblk->disk->disk_name, vdev->legacy ? "legacy" : "modern",
 		    get_capacity(vblk->disk), vblk->nvqs,
@@ -353,7 +355,6 @@ static int virtblk_probe(struct virtio_device *vdev)
 err_add:
 	/* Reading zones may have found the device in need of repair. */
 	WRITE_ONCE(vblk->removing, true);
-	cancel_work_sync(&vblk->zones_work);
 	virtblk_retire(vblk);
 	virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);

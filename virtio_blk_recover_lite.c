@@ -50,8 +50,20 @@ static void virtblk_stop_others(struct virtblk *vblk)
 	flush_work(&vblk->disk->queue->timeout_work);
 }
 
-/* The queues are quiesced. Afterwards the device owns nothing. */
-static int virtblk_stop_device(struct virtblk *vblk)
+static void virtblk_mask_irqs(struct virtblk *vblk, bool mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		vblk->vdev->transport->mask_irq(vblk->vdev, i, mask);
+}
+
+/*
+ * The queues are quiesced. Afterwards the device owns nothing, and no ring knows
+ * of a request: an interrupt that is still to come finds nothing to end. @swap:
+ * the queues get their other rings, too.
+ */
+static int virtblk_stop_device(struct virtblk *vblk, bool swap)
 {
 	struct virtio_device *vdev = vblk->vdev;
 	unsigned int i;
@@ -59,9 +71,14 @@ static int virtblk_stop_device(struct virtblk *vblk)
 
 	virtblk_stop_others(vblk);
 	err = virtio_reset_device(vdev);
-	vdev->transport->sync_irqs(vdev);
+	virtblk_mask_irqs(vblk, true);
 	for (i = 0; i < vblk->nvqs; i++)
 		vblk->vqs[i].vq.callback(&vblk->vqs[i].vq);
+	if (swap)
+		vdev->transport->swap_rings(vdev);
+	for (i = 0; i < vblk->nvqs; i++)
+		vring_reset(&vblk->vqs[i].vq);
+	virtblk_mask_irqs(vblk, false);
 	return err;
 }
 
@@ -85,7 +102,7 @@ int virtblk_revive(struct virtblk *vblk)
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
 		virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, vblk->limits.writeback);
 	virtio_device_ready(vdev);
-	virtio_config_enable(vdev);
+	virtblk_hear_config(vblk);
 	return 0;
 }
 
@@ -177,10 +194,10 @@ static bool virtblk_may_recover(struct virtblk *vblk)
 }
 
 /* First half of a recovery: afterwards nothing runs and nothing is owned. */
-static int virtblk_stop(struct virtblk *vblk)
+static int virtblk_stop(struct virtblk *vblk, bool swap)
 {
 	blk_mq_quiesce_queue(vblk->disk->queue);
-	return virtblk_stop_device(vblk);
+	return virtblk_stop_device(vblk, swap);
 }
 
 static void virtblk_all_well(struct virtblk *vblk)
@@ -207,20 +224,21 @@ static int virtblk_start(struct virtblk *vblk, int err)
 	if (err)
 		virtblk_set_dead(vblk);
 	virtblk_return_all(vblk, err ? VIRTBLK_FAIL : VIRTBLK_REPLAY);
-	if (!err) {
+	if (!err)
 		virtblk_all_well(vblk);
-		WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
-		/* It may have grown meanwhile. */
-		virtblk_config_changed(vdev);
-	}
 	virtblk_run_again(vblk);
 
 	if (err) {
 		virtio_err(vdev, "%s: the disk is dead: %d\n",
 			   vblk->disk->disk_name, err);
 		blk_mark_disk_dead(vblk->disk);
+		return err;
 	}
-	return err;
+	/* The next one in charge may stop queues: none may be on its way to run. */
+	virtblk_go_live(vblk);
+	/* It may have grown meanwhile. */
+	virtio_config_changed(vdev);
+	return 0;
 }
 
 static void virtblk_go_on(struct virtblk *vblk, int err)
@@ -326,17 +344,9 @@ static bool virtblk_repair_queue(struct virtblk_vq *vvq)
 /* Queues were reset alone, and are ready: requests may come again. */
 static void virtblk_live_again(struct virtblk *vblk)
 {
-	unsigned int i;
-
-	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
-	/* What happened meanwhile found nobody in charge. */
-	virtio_config_enable(vblk->vdev);
-	virtblk_config_changed(vblk->vdev);
-	for (i = 0; i < vblk->nvqs; i++) {
-		if (READ_ONCE(vblk->vqs[i].vq.broken))
-			virtblk_recover_queue(&vblk->vqs[i], "the device broke the protocol",
-					      &vblk->counts.protocol);
-	}
+	virtblk_go_live(vblk);
+	virtblk_hear_config(vblk);
+	virtio_config_changed(vblk->vdev);
 }
 
 /* Returns false if the whole device has to be reset. */
@@ -366,7 +376,7 @@ static void virtblk_repair(struct virtblk *vblk)
 
 	if (may && virtblk_repair_queues(vblk))
 		return;
-	err = virtblk_stop(vblk);
+	err = virtblk_stop(vblk, false);
 	if (!err && !may)
 		err = -EIO;
 	virtblk_go_on(vblk, err);
@@ -388,8 +398,7 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < vblk->nvqs; i++)
-		transport->mask_irq(vdev, i, true);
+	virtblk_mask_irqs(vblk, true);
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->stop_vq(vdev, i);
 	*swapped = !err;
@@ -397,8 +406,7 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 		transport->swap_rings(vdev);
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->start_vq(vdev, i);
-	for (i = 0; i < vblk->nvqs; i++)
-		transport->mask_irq(vdev, i, false);
+	virtblk_mask_irqs(vblk, false);
 	return err;
 }
 
@@ -417,10 +425,8 @@ static void virtblk_resize_rings(struct virtblk *vblk)
 
 	virtio_warn(vblk->vdev, "%s: its queues cannot be reset alone: %d: resetting the device\n",
 		    vblk->disk->disk_name, vblk->resize_err);
-	err = virtblk_stop(vblk);
-	/* Only now the device has let go of either. */
-	if (swapped)
-		vblk->vdev->transport->swap_rings(vblk->vdev);
+	/* Only after a reset it has let go of either. */
+	err = virtblk_stop(vblk, swapped);
 	virtblk_go_on(vblk, err);
 }
 
@@ -450,6 +456,25 @@ void virtblk_recover_work(struct work_struct *work)
 static bool virtblk_try_claim(struct virtblk *vblk, enum virtblk_state state)
 {
 	return cmpxchg(&vblk->state, VIRTBLK_LIVE, state) == VIRTBLK_LIVE;
+}
+
+/**
+ * virtblk_go_live() - requests may go to the device from now on
+ * @vblk: the disk, which the caller is in charge of
+ *
+ * Context: any.
+ */
+void virtblk_go_live(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	/* What was found broken before, found nobody who would repair it. */
+	smp_store_mb(vblk->state, VIRTBLK_LIVE);
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (READ_ONCE(vblk->vqs[i].vq.broken))
+			virtblk_recover_queue(&vblk->vqs[i], "the device broke the protocol",
+					      &vblk->counts.protocol);
+	}
 }
 
 /**
@@ -504,7 +529,9 @@ static bool virtblk_claim(struct virtblk *vblk, enum virtblk_state state)
 	while (!virtblk_try_claim(vblk, state)) {
 		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD || vblk->paused)
 			return false;
-		flush_work(&vblk->recover_work);
+		/* It may be somebody else, who is about to pause it. */
+		if (!flush_work(&vblk->recover_work))
+			usleep_range(1000, 2000);
 	}
 	return true;
 }
@@ -538,7 +565,7 @@ void virtblk_kill(struct virtblk *vblk)
 		return;
 	blk_mq_quiesce_queue(vblk->disk->queue);
 	virtblk_set_dead(vblk);
-	virtblk_stop_device(vblk);
+	virtblk_stop_device(vblk, false);
 	virtblk_return_all(vblk, VIRTBLK_FAIL);
 	virtblk_run_again(vblk);
 	blk_mark_disk_dead(vblk->disk);
@@ -569,7 +596,7 @@ void virtblk_pause(struct virtio_device *vdev)
 
 	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return;
-	virtblk_stop(vblk);
+	virtblk_stop(vblk, false);
 	vblk->paused = true;
 }
 
@@ -635,7 +662,7 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 		vblk->asleep = true;
 		return 0;
 	}
-	virtblk_stop_device(vblk);
+	virtblk_stop_device(vblk, false);
 	virtblk_return_all(vblk, VIRTBLK_REPLAY);
 	return 0;
 }
@@ -661,9 +688,7 @@ int virtblk_restore(struct virtio_device *vdev, int err)
 	if (err || !asleep || virtio_wake_device(vdev))
 		return virtblk_start(vblk, err);
 
-	WRITE_ONCE(vblk->state, VIRTBLK_LIVE);
-	virtio_config_enable(vdev);
-	virtblk_config_changed(vdev);
 	virtblk_run_again(vblk);
+	virtblk_live_again(vblk);
 	return 0;
 }

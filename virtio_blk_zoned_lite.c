@@ -18,6 +18,10 @@
 
 /* Bytes of a report; more zones take more reports. */
 #define VIRTBLK_REPORT_MAX	SZ_64K
+/* More than any disk has; the block layer keeps a bit for each. */
+#define VIRTBLK_MAX_ZONES	SZ_16M
+/* The block layer keeps memory for so many: to do with fewer is no harm. */
+#define VIRTBLK_MAX_OPEN_ZONES	SZ_16K
 
 /**
  * virtblk_accept_zones() - last word on ZONED; see struct virtio_driver
@@ -85,6 +89,8 @@ int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim)
 			      lim->max_open, lim->max_active);
 		lim->max_open = lim->max_active;
 	}
+	lim->max_open = min(lim->max_open, VIRTBLK_MAX_OPEN_ZONES);
+	lim->max_active = min(lim->max_active, VIRTBLK_MAX_OPEN_ZONES);
 	/* 0 stands for a device that cannot: the block layer then writes. */
 	lim->max_append = virtio_cread32(vdev, VIRTIO_BLK_CFG_ZONE_MAX_APPEND);
 	lim->max_append = min(lim->max_append, lim->zone_sectors);
@@ -239,6 +245,15 @@ int virtblk_report_zones(struct gendisk *disk, sector_t sector,
 
 #endif
 
+static bool virtblk_few_zones(struct virtblk *vblk, u64 capacity)
+{
+	if (capacity >> ilog2(vblk->limits.zone_sectors) <= VIRTBLK_MAX_ZONES)
+		return true;
+	virtio_err(vblk->vdev, "%s: %llu sectors are too many zones of %u\n",
+		   vblk->disk->disk_name, capacity, vblk->limits.zone_sectors);
+	return false;
+}
+
 /**
  * virtblk_check_zones() - let the block layer look at all zones
  * @vblk: the disk; requests reach the device, and the capacity is set
@@ -248,10 +263,13 @@ int virtblk_report_zones(struct gendisk *disk, sector_t sector,
  */
 int virtblk_check_zones(struct virtblk *vblk)
 {
+	u64 capacity = get_capacity(vblk->disk);
 	int err = 0;
 
-	if (!vblk->limits.zone_sectors || !get_capacity(vblk->disk))
+	if (!vblk->limits.zone_sectors || !capacity)
 		return 0;
+	if (!virtblk_few_zones(vblk, capacity))
+		return -EFBIG;
 #ifdef COMPAT_HAVE_ZONED
 	err = blk_revalidate_disk_zones(vblk->disk);
 #endif
@@ -266,9 +284,16 @@ int virtblk_check_zones(struct virtblk *vblk)
  * @work: of the disk
  *
  * Apart from the config work, which a recovery waits for: this one waits for
- * requests, and these for the recovery.
+ * requests, and these for the recovery. The size does not change while the
+ * zones are looked at.
  */
 void virtblk_zones_work(struct work_struct *work)
 {
-	virtblk_check_zones(container_of(work, struct virtblk, zones_work));
+	struct virtblk *vblk = container_of(work, struct virtblk, zones_work);
+	u64 capacity = READ_ONCE(vblk->limits.capacity);
+
+	if (!virtblk_few_zones(vblk, capacity))
+		return;
+	virtblk_set_capacity(vblk, capacity);
+	virtblk_check_zones(vblk);
 }

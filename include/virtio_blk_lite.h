@@ -238,6 +238,7 @@ static inline unsigned int virtblk_max_chain(const struct virtblk_limits *lim)
 
 /* Life of a disk; see virtio_blk_recover_lite.c for how it moves. */
 enum virtblk_state {
+	VIRTBLK_NEW,		/* there is no disk yet that could be repaired */
 	VIRTBLK_LIVE,		/* requests go to the device */
 	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
 	VIRTBLK_RESIZING,	/* it is idle, and its queues get other rings */
@@ -260,6 +261,7 @@ enum virtblk_state {
  * @resizing: a resize of the rings, which del_gendisk() waits for, has the
  *	      queue frozen
  * @resize_err: how the last resize went
+ * @added: config changes are heard of; before, probe looks after all of it
  * @removing: no more config changes, and no waiting for a device that is slow
  * @paused: between virtblk_pause() and virtblk_resume(), or while the system
  *	    sleeps
@@ -287,6 +289,7 @@ struct virtblk {
 	bool whole;
 	bool resizing;
 	int resize_err;
+	bool added;
 	bool removing;
 	bool paused;
 	bool asleep;
@@ -301,6 +304,7 @@ struct virtblk {
 };
 
 /* virtio_blk_recover_lite.c */
+void virtblk_go_live(struct virtblk *vblk);
 void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count);
 void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 			   unsigned int *count);
@@ -446,13 +450,19 @@ bool virtblk_next_piece(struct virtblk_piece *p);
 int virtblk_accept(struct virtio_device *vdev, u64 *features);
 int virtblk_read_limits(struct virtio_device *vdev,
 			struct virtblk_limits *lim);
-void virtblk_set_capacity(struct virtblk *vblk);
+u64 virtblk_read_capacity(struct virtio_device *vdev);
+void virtblk_set_capacity(struct virtblk *vblk, u64 capacity);
 void virtblk_config_changed(struct virtio_device *vdev);
+void virtblk_hear_config(struct virtblk *vblk);
 void virtblk_config_work(struct work_struct *work);
-void virtblk_cache_work(struct work_struct *work);
 
 extern const struct block_device_operations virtblk_fops;
 const struct attribute_group **virtblk_groups(struct virtblk *vblk);
+
+/* virtio_blk_cache_lite.c */
+bool virtblk_read_writeback(struct virtio_device *vdev);
+void virtblk_cache_work(struct work_struct *work);
+extern struct device_attribute virtblk_cache_type_attr;
 
 /* virtio_blk_resize_lite.c */
 extern struct device_attribute virtblk_ring_size_attr;

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a device says of itself, or says too early, and the driver bears."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from device import HOLD, Script                         # noqa: E402
+from device.spec import FLUSH, OUT                      # noqa: E402
+from scripted import MODERN                             # noqa: E402
+
+WCE = "config+0x20"
+
+
+class TooEarly(Script):
+    """Gives something back as soon as it knows a ring."""
+
+    told = 0
+
+    def ring_enabled(self, dev, queue):
+        if self.told:
+            return
+        self.told += 1
+        if dev.has("RING_PACKED"):
+            # A used descriptor of the first lap.
+            dev.memory.put(queue.desc + 12, 1, 2)
+            dev.memory.put(queue.desc + 14, 0x8080, 2)
+        else:
+            dev.memory.put(queue.device + 2, 1)
+        dev.interrupt(queue)
+
+
+@pytest.mark.parametrize("ring", [(), ("RING_PACKED",)],
+                         ids=["split", "packed"])
+def test_used_before_there_is_a_disk(scripted, kernel, ring):
+    """An answer before any request costs a reset, or is not looked at."""
+    s = scripted(kernel=kernel)
+    assert s.be(MODERN + ring, queues=2, script=TooEarly())
+    assert s.dev.script.told
+    s.sh("wait_for 20 grep -qx 1 /sys/block/$D/trouble/resets")
+    s.copy()
+    s.end()
+    # The same where there never is a disk: what was found has no one to tell.
+    assert s.be(MODERN + ring + ("BLK_SIZE_MAX",), queue_size=8,
+                script=TooEarly(), config={"size_max": 512}) is None
+    assert s.dev.script.told
+    assert s.be(MODERN + ring, queues=2)
+    s.copy()
+    s.end()
+
+
+class Ranges(Script):
+    """Keeps the lengths of discards and of write zeroes."""
+
+    def __init__(self):
+        self.lengths = []
+
+    def request(self, dev, req):
+        if req.kind in (11, 13):
+            self.lengths += [n for _, n, _ in req.ranges()]
+
+
+def test_limits_that_split_a_block(scripted, kernel):
+    """Zeroes are cut at blocks, also where the limit lies within one: QEMU's
+    own default is 7 sectors short of that."""
+    s = scripted(kernel=kernel)
+    s.be(MODERN + ("BLK_WRITE_ZEROES",), script=Ranges(),
+         config={"blk_size": 4096, "max_write_zeroes_sectors": 15})
+    s.sh("/bin/fallocate -z -o 1M -l 64K /dev/$D")
+    assert s.dev.script.lengths == [8] * 16
+    s.end()
+    # Less than a block is nothing; the kernel writes zeroes instead.
+    s.be(MODERN + ("BLK_WRITE_ZEROES",), script=Ranges(),
+         config={"blk_size": 4096, "max_write_zeroes_sectors": 7})
+    s.sh("/bin/blkdiscard -f -z -o 1M -l 64K /dev/$D")
+    assert not s.dev.script.lengths
+    assert "less than a block" in s.g.sh("dmesg")
+    s.end()
+
+
+def test_discard_below_its_unit(scripted, kernel):
+    """What may not be cut where it would have to be is not sent at all."""
+    s = scripted(kernel=kernel)
+    s.be(MODERN + ("BLK_DISCARD",), script=Ranges(),
+         config={"max_discard_sectors": 8, "discard_sector_alignment": 128})
+    assert s.sh("cat /sys/block/$D/queue/discard_max_bytes").strip() == "0"
+    assert s.g.status(f"/bin/blkdiscard -f /dev/{s.name}")[0]
+    assert not s.dev.script.lengths
+    assert "at most 8 sectors in units of 128" in s.g.sh("dmesg")
+    s.copy()
+    s.end()
+
+
+def test_zones_without_end(scripted):
+    """The kernel keeps no memory for billions of open zones."""
+    s = scripted(kernel="6.12")
+    s.be(MODERN + ("BLK_ZONED",), zones={}, config={
+        "max_open_zones": 0xffffffff, "max_active_zones": 0xffffffff})
+    got = s.sh("cd /sys/block/$D/queue; cat max_open_zones max_active_zones")
+    # It needs none where there are not that many zones.
+    assert all(int(n) <= 1 << 14 for n in got.split())
+    s.end()
+
+
+class HoldWrites(Script):
+    """Keeps writes while it is told to."""
+
+    hold = False
+
+    def request(self, dev, req):
+        return HOLD if self.hold and req.kind == OUT else None
+
+
+def requests(s, kind):
+    """Requests of a kind."""
+    return [e for e in s.dev.log.find("request") if e[4] == kind]
+
+
+def told(s):
+    """What was written into the field that says how the device caches."""
+    return [e[4] for e in s.dev.log.find("write", WCE)]
+
+
+def test_cache_switched_under_a_write(scripted, kernel):
+    """A write that is on its way is flushed, whichever mode it met."""
+    s = scripted(kernel=kernel)
+    s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldWrites())
+    write = ("dd if=/dev/zero of=/dev/{0} bs=4k count=1 oflag=direct "
+             "2>/dev/null")
+
+    def held():
+        s.dev.script.hold = True
+        job = s.g.start(write.format(s.name))
+        s.dev.wait(lambda d: d.held, why="a write to keep")
+        s.dev.script.hold = False
+        return job
+
+    job = held()
+    switch = s.g.start(f"echo write through >/sys/block/{s.name}/cache_type")
+    s.dev.wait(lambda d: told(s) == [0], why="the new mode")
+    s.sh("cat /sys/block/$D/queue/write_cache")
+    assert not requests(s, FLUSH), "flushed before the write was there"
+    s.dev.release()
+    job.wait()
+    switch.wait()
+    assert requests(s, FLUSH), "the write was not flushed"
+
+    # And back: who flushes knows of the cache before there is one.
+    if not kernel.release.startswith("6.1."):
+        job = held()
+        switch = s.g.start(f"echo write back >/sys/block/{s.name}/cache_type")
+        s.sh("cat /sys/block/$D/queue/write_cache")
+        assert told(s) == [0], "it caches, and nobody flushes yet"
+        s.dev.release()
+        job.wait()
+        switch.wait()
+    else:       # this kernel does not wait before it believes in a cache
+        s.sh("echo write back >/sys/block/$D/cache_type")
+    assert told(s) == [0, 1]
+    assert s.sh("cat /sys/block/$D/queue/write_cache") == "write back\n"
+    s.end()
