@@ -161,7 +161,8 @@ class Pci:
         if self.gone:
             return b"\xff" * size
         if region == 7:
-            return bytes(self.config[off:off + size])
+            return self.dev.script.config_space(
+                self.dev, off, bytes(self.config[off:off + size]))
         value = 0
         if region == MEM_BAR and self.transport != "legacy":
             value = self._mem_read(off, size)

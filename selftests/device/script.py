@@ -28,6 +28,10 @@ class Script:
     batch = True
     ring_enabled = None
 
+    def config_space(self, dev, off, data):
+        """What is read of config space of PCI, as bytes."""
+        return data
+
     def read(self, dev, name, value):
         """What a register reads as; config fields are "config+0x14"."""
         return value

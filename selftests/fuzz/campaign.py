@@ -143,7 +143,8 @@ class Campaign:
         lies = Hostile(seed)
         scene.unbind(g, dev)
         dev.become(lies.features, script=lies, queues=lies.queues,
-                   queue_size=lies.queue_size, config=lies.config)
+                   queue_size=lies.queue_size, config=lies.config,
+                   zones=lies.zones)
         # Nothing is younger than the only request, so what keeps it is slow.
         g.sh(f"echo reset >{ACTION}")
         name = scene.bind(g, dev, "lite")

@@ -5,6 +5,7 @@ import random
 
 from device import HOLD, SILENT, USUAL, Script
 from device.memory import BadAddress
+from device.spec import ZONE_REPORT
 
 RINGS = ("RING_PACKED", "INDIRECT_DESC", "EVENT_IDX", "NOTIFICATION_DATA",
          "RING_RESET", "IN_ORDER")
@@ -32,6 +33,7 @@ class Hostile(Script):
     # In a million.
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
     KEEP, SWALLOW, INTERRUPT, TROUBLE, CONFIG = 30, 30, 2000, 100, 2000
+    EARLY, ZONE, SPURIOUS = 50000, 300000, 5000
     PROBE, LATER = (0, 2, 12), 0.03     # times that at first, and after
                                 # DRIVER_OK: one lied to in a reset is given up
     # Those that cost a reset are rare in most devices, or few others are told.
@@ -45,7 +47,8 @@ class Hostile(Script):
         # Each kind has numbers of its own: what one does moves no other.
         self._dice = {kind: random.Random(f"{seed} {kind}") for kind in (
             "device", "read", "write", "features", "vector", "request",
-            "used", "interrupt", "memory")}
+            "used", "interrupt", "memory", "pci", "early", "zone",
+            "spurious")}
         dice = self._dice["device"]
         self.used_chance, self.memory_chance = (
             dice.choice(self.BREACHES) for _ in range(2))
@@ -64,8 +67,12 @@ class Hostile(Script):
         self.queue_size = dice.choice((4, 8, 16, 64, 128, 256))
         # Each kick that this costs is a time-out for all that the ring holds.
         self.event_chance = min(self.event_chance, 10000 * self.queue_size)
+        # Zones are sizes of their own, of which not all are lies.
+        self.zones = {} if dice.random() < 0.15 else None
+        if self.zones is not None:
+            self.features += ("BLK_ZONED",)
         self.config = {}
-        while dice.random() < 0.5:
+        while self.zones is None and dice.random() < 0.5:
             name = dice.choice(("capacity", "size_max", "seg_max", "blk_size",
                                 "physical_block_exp", "alignment_offset",
                                 "min_io_size", "opt_io_size", "num_queues",
@@ -121,6 +128,16 @@ class Hostile(Script):
 
     # -- registers ----------------------------------------------------------
 
+    def config_space(self, dev, off, data):
+        """What a capability says of the registers; its links are QEMU's."""
+        inside = any(at + 3 <= off and off + len(data) <= at + length
+                     for at, length, _ in dev.pci.virtio_caps)
+        if not inside or not self._chance("pci", self.REGISTER * self.probe):
+            return data
+        lie = self._number("pci", 8 * len(data))
+        self._told(f"config space at {off:#x} reads {lie:#x}")
+        return lie.to_bytes(len(data), "little")
+
     def read(self, dev, name, value):
         self._up |= bool(dev.status & 4)
         if name == "status":
@@ -165,6 +182,14 @@ class Hostile(Script):
             return lie
         return vector
 
+    def ring_enabled(self, dev, queue):
+        """The device knows a ring, and the driver has nothing in it yet."""
+        if self._chance("early", self.EARLY * (1 if self._up else
+                                               self.probe)):
+            self._scribble(dev, queue)
+            self._answer(queue, None, f"queue {queue.index} speaks first")
+            dev.interrupt(queue)
+
     # -- requests -----------------------------------------------------------
 
     def request(self, dev, req):
@@ -172,6 +197,10 @@ class Hostile(Script):
         self._went_on(queue, ident)
         if self._chance("request", self.memory_chance):
             self._scribble(dev, queue)
+        if self._chance("request", self.memory_chance):
+            self._spoil(dev, req)
+        if req.kind == ZONE_REPORT and self._chance("zone", self.ZONE):
+            self._misreport(dev, queue, ident)
         if self._chance("request", self.CONFIG):
             name = self._dice["request"].choice(("capacity", "writeback"))
             # As small as that, it still has what is read and written.
@@ -209,6 +238,23 @@ class Hostile(Script):
             except BadAddress:  # what a lie made of an address
                 continue
             self._tell(f"memory of queue {queue.index} at {at:#x}")
+
+    def _spoil(self, dev, req):
+        """Write into descriptors and tables that the driver has lent."""
+        dice = self._dice["memory"]
+        at, data = dice.choice(req.chain.seen)
+        at += dice.randrange(0, len(data), 2)
+        dev.memory.put(at, self._number("memory", 16), 2)
+        self._tell(f"descriptors of queue {req.queue.index} at {at:#x}")
+
+    def _misreport(self, dev, queue, ident):
+        """A zone is not what it was, and nothing that a zone can be."""
+        dice, zones = self._dice["zone"], dev.blk.zones.zones
+        zone = dice.choice(zones[:64])
+        field = dice.choice(("start", "cap", "wp", "kind", "state"))
+        lie = self._number("zone", 8 if field in ("kind", "state") else 64)
+        setattr(zone, field, lie)
+        self._answer(queue, ident, f"{field} of a zone is {lie:#x}")
 
     # -- answers ------------------------------------------------------------
 
@@ -265,7 +311,10 @@ class Hostile(Script):
         """Now and then: what a lie kept back comes late, and not never."""
         with dev.lock:
             for q in dev.queues:
-                if q.enabled and q.index in self._owed:
+                if q.enabled and (q.index in self._owed or self._chance(
+                        "spurious", self.SPURIOUS)):
                     dev.interrupt(q)
                 dev.run(q)
             self._owed.clear()
+            if self._chance("spurious", self.SPURIOUS):
+                dev.config_interrupt()
