@@ -76,7 +76,7 @@ fuzz: setup
 	@$(PYTHON) selftests/fuzz/campaign.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(N),--mutations $(N)) $(if $(GUESTS),--guests $(GUESTS)) \
-		$(if $(WRITE),--write)
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
 
 # The ring under a device that lies: SECONDS=60 SEED=1 (0: another each time).
 fuzz-ring:
@@ -133,6 +133,7 @@ help:
 	@echo "check-all  also the long ones"
 	@echo "unit       the tests that need no guest"
 	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies,"
+	@echo "           SEED=7 ROUNDS=1 repeats a round,"
 	@echo "           GUESTS=4 at a time (each wants two CPUs),"
 	@echo "           WRITE=1 keeps the figures"
 	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"

@@ -12,7 +12,7 @@ import time
 
 from . import initramfs, ktap, tree
 from .errors import (CommandFailed, GuestDied, GuestHung, QemuFailed,
-                     SetupError)
+                     SetupError, VblError)
 from .kernel import build_module, pick_kernel
 from .qemu import Process, choose, time_scale, work_folder
 
@@ -506,7 +506,11 @@ class Guest:
     def dmesg_since(self, mark):
         """The kernel log after @mark; from the console when the guest died."""
         if self.alive:
-            return self.sh(f"dmesg | sed '1,/{mark}/d'")
+            log = self.sh(f"dmesg | sed -n '/{mark}/,$p'")
+            if not log:
+                raise VblError(f"the kernel log is too short for all since "
+                               f"{mark!r}")
+            return log.partition("\n")[2]
         return self.console.rpartition(mark)[2].lstrip("\n")
 
     def dmesg_check(self, mark):

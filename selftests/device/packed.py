@@ -94,8 +94,8 @@ class Packed(Layout):
             flags = 2
             at = self.slot + (script.park or 0)
             where = at % self.size | (self.wrap ^ at // self.size & 1) << 15
-        self.memory.put(self.q.device, where)
-        self.memory.put(self.q.device + 2, flags)
+        self.memory.put(self.q.device, script.event(
+            self.dev, self.q, where | flags << 16), 4)
         return self.pending() and script.park is None
 
     def _step(self):

@@ -60,6 +60,11 @@ class Script:
         """What goes into the used ring: [(id, length, ring slots)]."""
         return [(chain.ident, length, chain.slots)]
 
+    def event(self, dev, queue, honest):
+        """When a kick is wanted: avail_event, used.flags, or (packed) the
+        device's event, 32 bits. Said whenever a queue was looked at."""
+        return honest
+
     def interrupt(self, dev, queue):
         """Whether the interrupt that the driver asked for is sent."""
         return True

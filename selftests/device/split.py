@@ -84,14 +84,16 @@ class Split(Layout):
 
     def ask_kick(self):
         """Ask for the next kick; True when there is more to take already."""
-        park = self.dev.script.park
+        script, park = self.dev.script, self.dev.script.park
         self.parked = park is not None
         if self.event_idx:
             event = self.last if park is None else (self.last + park) % MODULUS
-            self.memory.put(self.used + 4 + 8 * self.size, event)
-            self.memory.put(self.used, self.dev.script.used_flags)
+            self.memory.put(self.used + 4 + 8 * self.size,
+                            script.event(self.dev, self.q, event))
+            self.memory.put(self.used, script.used_flags)
         else:
-            self.memory.put(self.used, self.dev.script.used_flags)
+            self.memory.put(self.used, script.event(self.dev, self.q,
+                                                    script.used_flags))
         return self.pending() > 0 and park is None
 
     def _walk(self, head):

@@ -21,13 +21,15 @@ class Zone:
     def __init__(self, start, cap, kind=SEQUENTIAL):
         self.start, self.cap, self.kind, self.wp = start, cap, kind, start
         self.state = NOT_WP if kind == CONVENTIONAL else EMPTY
+        self.lies = {}          # {field: value} that its descriptor has
 
     def row(self):
         """Its descriptor in a report; nonsense where wp means nothing."""
         wp = GARBAGE if self.state in (NOT_WP, READ_ONLY, FULL, OFFLINE) \
             else self.wp
-        return struct.pack("<QQQBB38x", self.cap, self.start, wp, self.kind,
-                           self.state)
+        said = {"cap": self.cap, "start": self.start, "wp": wp,
+                "kind": self.kind, "state": self.state, **self.lies}
+        return struct.pack("<QQQBB38x", *said.values())
 
 
 class Zones:

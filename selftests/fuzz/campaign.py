@@ -20,13 +20,16 @@ sys.path[:0] = [str(ROOT / "selftests"), str(ROOT / "selftests" / "fuzz"),
                 str(ROOT / "scripts")]
 
 from device import Device, scene                        # noqa: E402
-from hostile import Hostile                             # noqa: E402
+from device.memory import BadAddress                    # noqa: E402
+from hostile import KINDS, STANDS, Hostile              # noqa: E402
 from trust import page                                  # noqa: E402
 from vbl import Guest, VblError, ktap                   # noqa: E402
 
-PARAMS = "request_timeout=1 reset_attempts=1000000"
+PARAMS = "request_timeout=1"
 IO_SECONDS = 30
 PULSE_SECONDS = 0.005
+# A round is over when so few requests came in so long.
+SLOW, SLOW_SECONDS = 50, 6
 # Errors are what the user sees of a lie; fio goes on after most of them.
 LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "[ $(cat /sys/block/{0}/size) -gt 0 ]; do "
@@ -37,9 +40,10 @@ LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "--size=1M --numjobs=2 --thread & for n in 1 2 3; do "
         "/bin/blkdiscard -f -l 64k /dev/{0}; "
         "/bin/blkdiscard -f -z -l 64k /dev/{0}; cat /sys/block/{0}/serial; "
+        "blkzone reset /dev/{0}; blkzone report /dev/{0}; "
         "done; while kill -0 $! && [ $(cat /sys/block/{0}/size) -gt 0 ]; do "
         "sleep 0.3; done; kill $!; wait; done >/dev/null 2>&1")
-ACTION = "/sys/module/virtio_lite/parameters/timeout_action"
+SETTINGS = "/sys/module/virtio_lite/parameters"
 
 
 class Unjudged:
@@ -58,7 +62,8 @@ class Unjudged:
 class Sum:
     """What the rounds came to, in all guests, which are processes."""
 
-    NAMES = ("rounds", "mutations", "worked", "dead", "drawn", "failed")
+    NAMES = ("rounds", "mutations", "worked", "dead", "drawn", "failed",
+             *KINDS)
 
     def __init__(self):
         self._of = multiprocessing.Array("q", len(self.NAMES))
@@ -84,7 +89,8 @@ class Sum:
 
     def __str__(self):
         return f"{self.rounds} rounds ({self.worked} with a disk, " \
-            f"{self.dead} given up)"
+            f"{self.dead} given up); " + ", ".join(
+                f"{kind} {getattr(self, kind)}" for kind in KINDS)
 
 
 class Campaign:
@@ -101,34 +107,47 @@ class Campaign:
         qemu, why = scene.qemu()
         if why:
             raise VblError(why)
-        dev = Device()
-        dev.check.rule, dev.check.saw = Unjudged.rule, Unjudged().saw
-        dev.log.add = Unjudged().add
-        with dev, Guest(self.kernel, devices=[dev.qemu], share_mem=True,
-                        driver=None, qemu=qemu, timeout=0) as g, \
-                self._pulse(dev):
+        with contextlib.ExitStack() as running:
+            devs = {name: running.enter_context(self._device(options))
+                    for name, options in STANDS.items()}
+            g = running.enter_context(Guest(
+                self.kernel, devices=[d.qemu for d in devs.values()],
+                share_mem=True, driver=None, qemu=qemu, timeout=0))
+            running.enter_context(self._pulse(devs.values()))
+            for dev in devs.values():
+                scene.keep_off(g, dev)
             g.sh(f"vbl_load {PARAMS}")
             for seed in seeds:
                 if not more(self.sum):
                     break
+                lies = Hostile(seed)
                 try:
-                    self._round(g, dev, seed)
+                    self._round(g, devs[lies.stand], seed, lies)
                 except VblError as e:
                     raise VblError(
                         f"seed {seed}: {e}\nits last lies:\n"
-                        + "\n".join(dev.script.story[-40:])) from e
+                        + "\n".join(lies.story[-40:]) + "\nrepeat it: " +
+                        page.make("fuzz", K=self.kernel, SEED=seed, ROUNDS=1)
+                    ) from e
             self._unload(g)
-            dev.trouble.clear()
+
+    @staticmethod
+    def _device(options):
+        dev = Device(**options)
+        dev.check.rule, dev.check.saw = Unjudged.rule, Unjudged().saw
+        dev.log.add = Unjudged().add
+        return dev
 
     @contextlib.contextmanager
-    def _pulse(self, dev):
+    def _pulse(self, devs):
         """What a lie delayed happens meanwhile, in a thread of its own."""
         done = threading.Event()
 
         def beat():
             while not done.wait(PULSE_SECONDS):
-                if isinstance(dev.script, Hostile):
-                    dev.script.pulse(dev)
+                for dev in devs:
+                    if isinstance(dev.script, Hostile):
+                        dev.server.handle(dev.script.pulse, dev)
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -138,45 +157,74 @@ class Campaign:
             done.set()
             thread.join()
 
-    def _round(self, g, dev, seed):
+    def _round(self, g, dev, seed, lies):
         mark = g.dmesg_mark(f"seed {seed}")
-        lies = Hostile(seed)
-        scene.unbind(g, dev)
         dev.become(lies.features, script=lies, queues=lies.queues,
                    queue_size=lies.queue_size, config=lies.config,
                    zones=lies.zones)
         # Nothing is younger than the only request, so what keeps it is slow.
-        g.sh(f"echo reset >{ACTION}")
+        g.sh(f"echo reset >{SETTINGS}/timeout_action; "
+             f"echo {lies.attempts} >{SETTINGS}/reset_attempts")
         name = scene.bind(g, dev, "lite")
         if name:
             # A file that somebody made in its place would take all load.
             g.sh(f"[ -b /dev/{name} ]")
             job = g.start(LOAD.format(name, self.io_seconds))
-            if self.rounds % 2:
-                job.wait(90, check=False)
-            else:
+            if lies.goes:
                 # The disk goes while it is used.
-                g.sh(f"echo auto >{ACTION}; wait_for {self.io_seconds} sh -c '[ "
+                g.sh(f"echo auto >{SETTINGS}/timeout_action; wait_for "
+                     f"{self.io_seconds} sh -c '[ "
                      f"$(awk \"{{ print \\$1 + \\$5 }}\" /sys/block/{name}"
                      f"/stat) -gt {seed * 977 % 200 * self.io_seconds} ]'",
                      timeout=2 * self.io_seconds, check=False)
-        scene.unbind(g, dev)
+            else:
+                self._watch(dev, lies, job)
+        if lies.unloaded:
+            g.sh(f"echo none >/sys/bus/pci/devices/{dev.bdf}/driver_override; "
+                 "vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=120)
+        scene.keep_off(g, dev)
         if name:
             job.wait(90, check=False)
+        if lies.unloaded:
+            g.sh(f"vbl_load {PARAMS}")
         log = g.dmesg_since(mark)
         ktap.must_be_quiet(log)
         if not dev.server.client:
             raise VblError("QEMU has given the scripted device up")
+        self._own_faults(dev)
         if self.verbose:
             print(log, end="")
         self.rounds += 1
         self.sum.add(rounds=1, mutations=lies.mutations, worked=bool(name),
-                     dead="the disk is dead" in log)
-        print(f"seed {seed}: {lies.mutations} lies read of {lies.told} told, "
-              f"{'disk' if name else 'no disk'}; {self.sum.mutations} in all",
-              flush=True)
+                     dead="the disk is dead" in log, **lies.counts)
+        print(f"seed {seed}: {lies.stand}, {lies.mutations} lies read of "
+              f"{lies.told} told, {'disk' if name else 'no disk'}; "
+              f"{self.sum.mutations} in all", flush=True)
+
+    def _watch(self, dev, lies, job):
+        """Until the load ends; a device that hardly gets anything to do, for
+        what it said before, is left behind."""
+        end = time.monotonic() + self.io_seconds
+        more = True
+        while more and time.monotonic() < end:
+            before = lies.requests
+            with dev.changed:
+                more = dev.changed.wait_for(
+                    lambda: lies.requests - before > SLOW, SLOW_SECONDS)
+        if more:
+            job.wait(90, check=False)
+
+    @staticmethod
+    def _own_faults(dev):
+        """What went wrong in the device, other than by an address of a lie."""
+        faults = [e for e in dev.trouble if not isinstance(e, BadAddress)]
+        dev.trouble.clear()
+        if faults:
+            raise VblError(f"the device itself failed: {faults[0]!r}"
+                           ) from faults[0]
 
     def _unload(self, g):
+        mark = g.dmesg_mark("unload")
         g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=90)
         if g.kernel.debug == "debug":
             leaks = g.sh("for n in 1 2; do echo scan; sleep 6; done "
@@ -184,6 +232,7 @@ class Campaign:
                          "cat /sys/kernel/debug/kmemleak", timeout=200)
             if leaks.strip():
                 raise VblError(f"leaked:\n{leaks}")
+        ktap.must_be_quiet(g.dmesg_since(mark))
 
 
 def one_guest(args, total, more, failures):

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """A scripted device that wants to do harm: what it does is a seed's choice."""
 
+import collections
 import random
 
-from device import HOLD, SILENT, USUAL, Script
+from device import HOLD, SILENT, USUAL, Script, spec
 from device.memory import BadAddress
 from device.spec import ZONE_REPORT
 
 RINGS = ("RING_PACKED", "INDIRECT_DESC", "EVENT_IDX", "NOTIFICATION_DATA",
-         "RING_RESET", "IN_ORDER")
+         "RING_RESET", "IN_ORDER", "NOTIF_CONFIG_DATA", "ACCESS_PLATFORM",
+         "SUSPEND")
 DISKS = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES", "BLK_CONFIG_WCE",
          "BLK_TOPOLOGY", "BLK_GEOMETRY", "BLK_SIZE_MAX", "BLK_SECURE_ERASE",
          "BLK_LIFETIME", "ORDER_PLATFORM", "BLK_RO")
+# What it looks like on the bus, by name: for Device().
+STANDS = {"modern": {"vectors": 5}, "few vectors": {"vectors": 2},
+          "intx": {"vectors": 0}, "legacy": {"vectors": 5,
+                                             "transport": "legacy"}}
+# What lies are about, for the sum.
+KINDS = ("capabilities", "registers", "rings", "events", "status", "zones",
+         "news")
 # What a number is turned into.
 EDGES = (0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xfffe, 0xffff,
          0x7fffffff, 0x80000000, 0xffffffff)
@@ -20,13 +29,15 @@ EDGES = (0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xfffe, 0xffff,
 class Hostile(Script):
     """Lies, each with a chance of its own.
 
-    mutations   how many lies the driver has read so far. One in memory is
-                read when the driver went on in a way that it cannot without:
-                it uses the id again that came back with the lie, or makes
-                the next buffer available, for which it looks at the event.
-                Of those before a reset only one of each queue counts: behind
-                the first that it finds, the driver looks at no other.
+    counts      how many lies the driver has read so far, of each kind. One in
+                memory is read when the driver went on in a way that it cannot
+                without: it uses the id again that came back with the lie, or
+                makes the next buffer available, for which it looks at the
+                event. Of those before a reset only one of each queue counts:
+                behind the first that it finds, the driver looks at no other.
+    mutations   all of them
     told        how many there were, also those that nobody came to read
+    requests    that came
     story       the last of them
     """
 
@@ -34,28 +45,32 @@ class Hostile(Script):
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
     KEEP, SWALLOW, INTERRUPT, TROUBLE, CONFIG = 30, 30, 2000, 100, 2000
     EARLY, ZONE, SPURIOUS = 50000, 300000, 5000
-    PROBE, LATER = (0, 2, 12), 0.03     # times that at first, and after
+    PROBE, LATER = (0, 0, 1, 2, 12), 0.03     # times that at first, and after
                                 # DRIVER_OK: one lied to in a reset is given up
     # Those that cost a reset are rare in most devices, or few others are told.
     BREACHES, MILD = (30, 300, 300, 10000), (200000, 500000, 800000)
+    EVENTS = (500, 5000, 50000)
 
     def __init__(self, seed):
-        self.mutations, self.told, self.story = 0, 0, []
+        self.counts, self.told, self.story = collections.Counter(), 0, []
         self._up = self._trouble = self._news = False
         self._events, self._owed = set(), set()
-        self._answers = {}          # queue -> {id: lies that came with it}
+        self._answers = {}          # queue -> {id: [kinds of its lies]}
+        self._beats = self.requests = 0
         # Each kind has numbers of its own: what one does moves no other.
         self._dice = {kind: random.Random(f"{seed} {kind}") for kind in (
-            "device", "read", "write", "features", "vector", "request",
-            "used", "interrupt", "memory", "pci", "early", "zone",
+            "device", "life", "read", "write", "features", "vector", "request",
+            "used", "event", "interrupt", "memory", "pci", "early", "zone",
             "spurious")}
         dice = self._dice["device"]
         self.used_chance, self.memory_chance = (
             dice.choice(self.BREACHES) for _ in range(2))
-        self.status_chance, self.event_chance = (
-            dice.choice(self.MILD) for _ in range(2))
+        self.status_chance = dice.choice(self.MILD)
+        self.event_chance = dice.choice(self.EVENTS)
         self.probe = dice.choice(self.PROBE)
         self.batch = dice.random() < 0.3
+        self.stand = dice.choice(tuple(STANDS))
+        self._live(self._dice["life"])
         self.features = USUAL + tuple(
             f for f in RINGS + DISKS if dice.random() < 0.5)
         if "BLK_RO" in self.features and dice.random() < 0.8:
@@ -67,8 +82,14 @@ class Hostile(Script):
         self.queue_size = dice.choice((4, 8, 16, 64, 128, 256))
         # Each kick that this costs is a time-out for all that the ring holds.
         self.event_chance = min(self.event_chance, 10000 * self.queue_size)
+        if dice.random() < 0.2:
+            self.features += (dice.randrange(44, 64),)  # nobody knows them
         # Zones are sizes of their own, of which not all are lies.
-        self.zones = {} if dice.random() < 0.15 else None
+        self.zones = {} if dice.random() < 0.1 else None
+        if self.stand == "legacy":
+            self.zones = None
+            self.features = tuple(f for f in self.features
+                                  if spec.bit(f) < 32)
         if self.zones is not None:
             self.features += ("BLK_ZONED",)
         self.config = {}
@@ -86,6 +107,24 @@ class Hostile(Script):
             self.config[name] = self._number("device", width)
             self._tell(f"config {name} = {self.config[name]:#x}")
 
+    def _live(self, dice):
+        """What goes on for as long as it is this device."""
+        self.reset_seconds = dice.choice((0,) * 8 + (.05, .2))
+        self.queue_reset_seconds = dice.choice((0,) * 5 + (.05, 1000))
+        self.restless = dice.random() < 0.05    # config never comes to rest
+        # What was lost stays lost until a request is late.
+        self.rests = dice.choice((1,) * 19 + (600,))
+        if self.rests > 1:
+            self.event_chance //= 100
+        self.attempts = dice.choice((1000000,) * 9 + (5,))
+        self.unloaded = dice.random() < 0.15    # and not unbound, in the end
+        self.goes = dice.random() < 0.5         # while it is used
+
+    @property
+    def mutations(self):
+        """Lies that were read."""
+        return sum(self.counts.values())
+
     # -- dice ---------------------------------------------------------------
 
     def _chance(self, kind, millionths):
@@ -97,31 +136,38 @@ class Hostile(Script):
             dice.getrandbits(bits)
         return value & (1 << bits) - 1
 
+    def _lie(self, kind, bits, truth):
+        """A number that is not the truth."""
+        lie = self._number(kind, bits)
+        return lie if lie != truth else lie ^ 1
+
     def _tell(self, what):
         self.told += 1
         self.story = self.story[-199:] + [what]
 
-    def _told(self, what):
+    def _told(self, kind, what):
         """A lie that is the answer to a read."""
         self._tell(what)
-        self.mutations += 1
+        self.counts[kind] += 1
 
     # -- what was read ------------------------------------------------------
 
-    def _answer(self, queue, ident, what):
+    def _answer(self, queue, ident, kind, what):
         """A lie that comes back with a buffer."""
         self._tell(what)
         lies = self._answers.setdefault(queue.index, {})
-        lies[ident] = lies.get(ident, 0) + 1
+        lies.setdefault(ident, []).append(kind)
 
     def _went_on(self, queue, ident):
         """The driver has made a buffer available."""
-        self.mutations += queue.index in self._events
-        self._events.discard(queue.index)
-        self.mutations += self._answers.get(queue.index, {}).pop(ident, 0)
+        if queue.index in self._events:
+            self._events.discard(queue.index)
+            self.counts["events"] += 1
+        self.counts.update(self._answers.get(queue.index, {}).pop(ident, ()))
 
     def _reset(self):
-        self.mutations += sum(map(bool, self._answers.values()))
+        self.counts.update(next(iter(lies.values()))[0]
+                           for lies in self._answers.values() if lies)
         self._answers.clear()
         self._events.clear()
         self._owed.clear()
@@ -134,28 +180,36 @@ class Hostile(Script):
                      for at, length, _ in dev.pci.virtio_caps)
         if not inside or not self._chance("pci", self.REGISTER * self.probe):
             return data
-        lie = self._number("pci", 8 * len(data))
-        self._told(f"config space at {off:#x} reads {lie:#x}")
+        lie = self._lie("pci", 8 * len(data), int.from_bytes(data, "little"))
+        self._told("capabilities", f"config space at {off:#x} reads {lie:#x}")
         return lie.to_bytes(len(data), "little")
 
     def read(self, dev, name, value):
         self._up |= bool(dev.status & 4)
         if name == "status":
-            self.mutations += self._trouble
+            self.counts["news"] += self._trouble
             self._trouble = False
         elif name.startswith("config+"):
-            self.mutations += self._news
+            self.counts["news"] += self._news
             self._news = False
+        elif name == "generation" and self.restless:
+            # Read a hundred times, it is one lie all the same.
+            if self.restless is True:
+                self._told("registers", "the generation moves on")
+            self.restless += 1
+            return (value + self.restless) & 0xff
         chance = self.REGISTER * (self.LATER if self._up else self.probe)
         if not self._chance("read", chance):
             return value
-        lie = self._number("read", 32)
+        lie = self._lie("read", 32, value)
         if name in ("status", "generation", "isr") or \
                 name.startswith("config+") and self._dice["read"].random() < .3:
             lie &= 0xff
         elif "feature" not in name and "config" not in name:
             lie &= 0xffff
-        self._told(f"{name} reads {lie:#x}, not {value:#x}")
+        if lie == value:
+            lie ^= 1
+        self._told("registers", f"{name} reads {lie:#x}, not {value:#x}")
         return lie
 
     def write(self, dev, name, value):
@@ -171,14 +225,15 @@ class Hostile(Script):
     def features_ok(self, dev):
         if self._chance("features", self.REFUSE * (
                 self.LATER if self._up else 1)):
-            self._told("FEATURES_OK refused")
+            self._told("registers", "FEATURES_OK refused")
             return False
         return True
 
     def vector(self, dev, name, vector):
         if self._chance("vector", self.REFUSE):
-            lie = self._dice["vector"].choice((0xffff, 0, 1, 0x7ff))
-            self._told(f"{name} is {lie:#x}, not {vector:#x}")
+            lie = self._dice["vector"].choice([n for n in (
+                0xffff, 0, 1, 0x7ff) if n != vector])
+            self._told("registers", f"{name} is {lie:#x}, not {vector:#x}")
             return lie
         return vector
 
@@ -187,13 +242,14 @@ class Hostile(Script):
         if self._chance("early", self.EARLY * (1 if self._up else
                                                self.probe)):
             self._scribble(dev, queue)
-            self._answer(queue, None, f"queue {queue.index} speaks first")
+            self._answer(queue, None, "rings", f"queue {queue.index} speaks first")
             dev.interrupt(queue)
 
     # -- requests -----------------------------------------------------------
 
     def request(self, dev, req):
         queue, ident = req.queue, req.chain.ident
+        self.requests += 1
         self._went_on(queue, ident)
         if self._chance("request", self.memory_chance):
             self._scribble(dev, queue)
@@ -217,22 +273,27 @@ class Hostile(Script):
             self._tell("a request is kept")
             return HOLD
         if self._chance("request", self.status_chance):
-            status = self._dice["request"].choice((1, 2, 3, 5, 0x7f, 0xfe))
-            self._answer(queue, ident, f"status {status:#x}")
+            # 1 and 2 are honest: a device may fail whatever it likes.
+            status = self._dice["request"].choice((3, 4, 5, 6, 0x7f, 0xfe))
+            self._answer(queue, ident, "status", f"status {status:#x}")
             return status
         if self._chance("request", self.used_chance):
-            self._answer(queue, ident, "no status")
+            self._answer(queue, ident, "rings", "no status")
             return SILENT
         return None
 
     def _scribble(self, dev, queue):
         """Write where the driver looks for what came back."""
-        dice, size = self._dice["memory"], queue.size
-        start, length = (queue.desc, 16 * size) if dev.has("RING_PACKED") \
-            else (queue.device, 4 + 8 * size)
+        dice, ring = self._dice["memory"], queue.ring
         for _ in range(dice.randrange(1, 9)):
             width = dice.choice((1, 2, 2, 4, 8))
-            at = start + dice.randrange(max(1, length - width))
+            if dev.has("RING_PACKED"):
+                # Of others the device itself would take what is not there.
+                owned = (ring.slot - ring.used_slot) % queue.size or 1
+                slot = (ring.used_slot + dice.randrange(owned)) % queue.size
+                at = queue.desc + 16 * slot + dice.randrange(17 - width)
+            else:
+                at = queue.device + dice.randrange(4 + 8 * queue.size - width)
             try:
                 dev.memory.put(at, self._number("memory", 8 * width), width)
             except BadAddress:  # what a lie made of an address
@@ -253,26 +314,23 @@ class Hostile(Script):
         zone = dice.choice(zones[:64])
         field = dice.choice(("start", "cap", "wp", "kind", "state"))
         lie = self._number("zone", 8 if field in ("kind", "state") else 64)
-        setattr(zone, field, lie)
-        self._answer(queue, ident, f"{field} of a zone is {lie:#x}")
+        zone.lies = {field: lie}
+        self._answer(queue, ident, "zones", f"{field} of a zone is {lie:#x}")
 
     # -- answers ------------------------------------------------------------
 
-    def _event(self, dev, queue):
-        """When a notification is wanted, says the device."""
-        packed = dev.has("RING_PACKED")
-        where = queue.device
-        if not packed and dev.has("EVENT_IDX"):
-            where += 4 + 8 * queue.size
-        lie = self._number("used", 32 if packed else 16)
-        dev.memory.put(where, lie, 4 if packed else 2)
+    def event(self, dev, queue, honest):
+        """When a kick is wanted, says the device."""
+        self._events.discard(queue.index)
+        if not self._chance("event", self.event_chance):
+            return honest
+        lie = self._lie("event", 32 if dev.has("RING_PACKED") else 16, honest)
         self._events.add(queue.index)
         self._tell(f"event of queue {queue.index} is {lie:#x}")
+        return lie
 
     def used(self, dev, queue, chain, length):
         honest = [(chain.ident, length, chain.slots)]
-        if self._chance("used", self.event_chance):
-            self._event(dev, queue)
         if self.batch and dev.has("IN_ORDER"):
             return honest       # one answer for many, which is not ours
         if self._chance("used", self.SWALLOW):
@@ -297,7 +355,7 @@ class Hostile(Script):
         if kind == 1:
             self._tell(what)    # no driver has to look at the length
         else:
-            self._answer(queue, chain.ident, what)
+            self._answer(queue, chain.ident, "rings", what)
         return lie
 
     def interrupt(self, dev, queue):
@@ -309,7 +367,10 @@ class Hostile(Script):
 
     def pulse(self, dev):
         """Now and then: what a lie kept back comes late, and not never."""
+        self._beats += 1
         with dev.lock:
+            if self._beats % self.rests:
+                return
             for q in dev.queues:
                 if q.enabled and (q.index in self._owed or self._chance(
                         "spurious", self.SPURIOUS)):

@@ -14,7 +14,7 @@ from campaign import Campaign               # noqa: E402
 from device import scene                    # noqa: E402
 from hostile import Hostile                 # noqa: E402
 
-SEEDS = (300, 309, 403)
+SEEDS = (307, 308, 302)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def able():
 
 def test_hostile_device():
     """The kernel does not mind, nothing hangs, the module leaves."""
-    campaign = Campaign(None, io_seconds=4)
+    campaign = Campaign(None, io_seconds=8)
     campaign.run(SEEDS, lambda c: True)
     assert campaign.sum.rounds == len(SEEDS)
     assert campaign.sum.worked and campaign.sum.mutations > 30
@@ -36,13 +36,13 @@ def test_only_what_is_read_counts():
     """A lie counts when the driver has gone past it, and not when told."""
     lies = Hostile(7)
     queue = type("Q", (), {"index": 0})
-    lies._answer(queue, 3, "one")
-    lies._answer(queue, 4, "two")
+    lies._answer(queue, 3, "rings", "one")
+    lies._answer(queue, 4, "rings", "two")
     lies._went_on(queue, 5)
     assert (lies.mutations, lies.told) == (0, 2)
     lies._went_on(queue, 3)
     assert lies.mutations == 1
-    lies._answer(queue, 5, "three")
+    lies._answer(queue, 5, "status", "three")
     lies.write(None, "status", 0)
     lies._went_on(queue, 4)
     assert (lies.mutations, lies.told) == (2, 3)
