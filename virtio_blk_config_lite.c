@@ -293,9 +293,12 @@ static void virtblk_follow_capacity(struct virtblk *vblk)
 		virtblk_set_capacity(vblk, capacity);
 		return;
 	}
+	/* The work may be about to set the size that was news before this. */
+	if (capacity == READ_ONCE(vblk->limits.capacity))
+		return;
 	WRITE_ONCE(vblk->limits.capacity, capacity);
-	if (capacity != get_capacity(vblk->disk) && !READ_ONCE(vblk->removing))
-		queue_work(system_unbound_wq, &vblk->zones_work);
+	if (!READ_ONCE(vblk->removing))
+		queue_work(virtblk_news_wq, &vblk->zones_work);
 }
 
 /*
@@ -334,7 +337,7 @@ static void virtblk_config_news(struct virtblk *vblk)
 			   virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
 	if (virtblk_read_writeback(vdev) != vblk->limits.writeback &&
 	    !READ_ONCE(vblk->removing))
-		queue_work(system_unbound_wq, &vblk->cache_work);
+		queue_work(virtblk_news_wq, &vblk->cache_work);
 }
 
 /**
@@ -366,7 +369,7 @@ void virtblk_config_changed(struct virtio_device *vdev)
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
 	if (!READ_ONCE(vblk->removing))
-		queue_work(system_unbound_wq, &vblk->config_work);
+		queue_work(virtblk_news_wq, &vblk->config_work);
 }
 
 /**

@@ -46,7 +46,8 @@ MODULE_PARM_DESC(poll_queues,
 static int virtblk_major;
 static DEFINE_IDA(virtblk_index_ida);
 static DEFINE_MUTEX(virtblk_name_mutex);
-struct workqueue_struct *virtblk_wq;
+/* Repairs are what memory may wait for; all other works may wait for memory. */
+struct workqueue_struct *virtblk_wq, *virtblk_news_wq;
 
 /*
  * At most a queue per CPU, of either kind: more would only cost memory. One has
@@ -292,7 +293,8 @@ static int virtblk_add_disk(struct virtblk *vblk)
 	mutex_lock(&virtblk_name_mutex);
 	err = virtblk_choose_name(vblk);
 	if (!err) {
-		virtblk_set_capacity(vblk, virtblk_read_capacity(vblk->vdev));
+		vblk->limits.capacity = virtblk_read_capacity(vblk->vdev);
+		virtblk_set_capacity(vblk, vblk->limits.capacity);
 		err = virtblk_check_zones(vblk);
 		if (!err)
 			err = device_add_disk(&vblk->vdev->dev, disk,
@@ -438,6 +440,11 @@ int virtio_blk_register(void)
 	virtblk_wq = alloc_workqueue("virtio_lite", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!virtblk_wq)
 		return -ENOMEM;
+	virtblk_news_wq = alloc_workqueue("virtio_lite_news", WQ_UNBOUND, 0);
+	if (!virtblk_news_wq) {
+		err = -ENOMEM;
+		goto err_news;
+	}
 	virtblk_major = register_blkdev(0, "virtblk_lite");
 	if (virtblk_major < 0) {
 		err = virtblk_major;
@@ -451,6 +458,8 @@ int virtio_blk_register(void)
 err_driver:
 	unregister_blkdev(virtblk_major, "virtblk_lite");
 err_major:
+	destroy_workqueue(virtblk_news_wq);
+err_news:
 	destroy_workqueue(virtblk_wq);
 	return err;
 }
@@ -459,6 +468,7 @@ void virtio_blk_unregister(void)
 {
 	unregister_virtio_driver(&virtblk_driver);
 	unregister_blkdev(virtblk_major, "virtblk_lite");
+	destroy_workqueue(virtblk_news_wq);
 	destroy_workqueue(virtblk_wq);
 	ida_destroy(&virtblk_index_ida);
 }

@@ -58,6 +58,14 @@ static void virtblk_mask_irqs(struct virtblk *vblk, bool mask)
 		vblk->vdev->transport->mask_irq(vblk->vdev, i, mask);
 }
 
+static void virtblk_empty_rings(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		vring_reset(&vblk->vqs[i].vq);
+}
+
 /*
  * The queues are quiesced. Afterwards the device owns nothing, and no ring knows
  * of a request: an interrupt that is still to come finds nothing to end. @swap:
@@ -76,8 +84,7 @@ static int virtblk_stop_device(struct virtblk *vblk, bool swap)
 		vblk->vqs[i].vq.callback(&vblk->vqs[i].vq);
 	if (swap)
 		vdev->transport->swap_rings(vdev);
-	for (i = 0; i < vblk->nvqs; i++)
-		vring_reset(&vblk->vqs[i].vq);
+	virtblk_empty_rings(vblk);
 	virtblk_mask_irqs(vblk, false);
 	return err;
 }
@@ -344,8 +351,9 @@ static bool virtblk_repair_queue(struct virtblk_vq *vvq)
 /* Queues were reset alone, and are ready: requests may come again. */
 static void virtblk_live_again(struct virtblk *vblk)
 {
-	virtblk_go_live(vblk);
 	virtblk_hear_config(vblk);
+	virtblk_go_live(vblk);
+	/* What was heard before that, was heard too early. */
 	virtio_config_changed(vblk->vdev);
 }
 
@@ -402,8 +410,10 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->stop_vq(vdev, i);
 	*swapped = !err;
-	if (*swapped)
+	if (*swapped) {
 		transport->swap_rings(vdev);
+		virtblk_empty_rings(vblk);
+	}
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->start_vq(vdev, i);
 	virtblk_mask_irqs(vblk, false);
@@ -511,6 +521,8 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 	struct virtblk *vblk = vvq->vblk;
 
 	WRITE_ONCE(vvq->trouble, true);
+	/* Pairs with virtblk_go_live(): a cmpxchg that fails orders nothing. */
+	smp_mb();
 	if (!virtblk_try_claim(vblk, VIRTBLK_RECOVERING))
 		return;
 	if (count)

@@ -401,7 +401,7 @@ irqreturn_t virtblk_done_polled(struct virtqueue *vq);
 int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 
 /* virtio_blk_disk_lite.c */
-extern struct workqueue_struct *virtblk_wq;
+extern struct workqueue_struct *virtblk_wq, *virtblk_news_wq;
 void virtblk_free_disk(struct gendisk *disk);
 unsigned int virtblk_ring_size(const struct virtblk *vblk);
 

@@ -248,7 +248,10 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 
 static inline int compat_set_writeback(struct gendisk *disk, bool on)
 {
+	unsigned int memflags = compat_freeze_queue(disk->queue);
+
 	blk_queue_write_cache(disk->queue, on, false);
+	compat_unfreeze_queue(disk->queue, memflags);
 	return 0;
 }
 
