@@ -56,7 +56,7 @@ def in_words(plan):
 
 
 def one(seed, kernel, log):
-    """One round; how many actions it had. Raises when something is wrong."""
+    """One round; how many actions were done. Raises when something is wrong."""
     plan, began = mix.draw(seed), time.monotonic()
     release = pick_kernel(kernel).release
     again = page.make("soak", ROUND=seed, K=release)
@@ -68,7 +68,7 @@ def one(seed, kernel, log):
             repeat=again, **plan)
     print(f"round {seed}: {in_words(plan)}", flush=True)
     try:
-        mix.do(plan, kernel, tell)
+        done = mix.do(plan, kernel, tell)
     except VblError as e:
         tell(wrong=str(e), trace=traceback.format_exc())
         print(f"{e}\n\nround {seed} went wrong: {str(e).splitlines()[0]}\n"
@@ -76,7 +76,7 @@ def one(seed, kernel, log):
               file=sys.stderr, flush=True)
         raise
     tell(end="as it should be")
-    return len(plan["actions"])
+    return done
 
 
 def campaign(args, log):

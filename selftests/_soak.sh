@@ -81,7 +81,7 @@ rebind()
 		i=$((i + 1))
 		before=$(writes "$dev")
 		load "$dev" &
-		is_busy "$dev" "$before"
+		is_busy "$dev" "$before" || fail "$i: the load does not write"
 		below 30000
 		usleep $number
 		echo "$bdf" >"$driver/unbind" || fail "unbind $i"

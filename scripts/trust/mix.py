@@ -421,7 +421,8 @@ def draw_actions(rng, plan):
 
 
 def do_disk(plan, kernel, tell):
-    """Boot it, load it, and let it happen."""
+    """Boot it, load it, and let it happen; of how many it did."""
+    done = 0
     with whole.folder() as there, whole.booting("lite") as boot, \
             Used(boot, kernel, there, plan, [ACTIONS[name].beside for name in
                                              plan["beside"]]) as s:
@@ -431,6 +432,7 @@ def do_disk(plan, kernel, tell):
             mark = s.g.dmesg_mark(name)
             try:
                 ACTIONS[name].do(s, random.Random(seed))
+                done += 1
             except LeftOut as e:
                 tell(left_out=str(e))
             s.goes_on()
@@ -442,6 +444,7 @@ def do_disk(plan, kernel, tell):
             s.power_off()
         else:
             s.unload()
+    return done
 
 
 def draw_hostile(rng):
@@ -457,6 +460,7 @@ def do_hostile(plan, kernel, tell):
         raise LeftOut(why)
     tell(action="hostile device")
     fuzz.Campaign(kernel, io_seconds=5).run(plan["seeds"], lambda _: True)
+    return len(plan["seeds"])
 
 
 def draw_backend(rng):
@@ -470,6 +474,7 @@ def do_backend(plan, kernel, tell):
         raise LeftOut("no qemu-storage-daemon on this host")
     tell(action="backend killed")
     whole.backend_killed(kernel, "lite", len(plan["actions"]))
+    return len(plan["actions"])
 
 
 # Kind of a round: how it is drawn, how it is done, of how many.
@@ -490,12 +495,14 @@ def draw(seed):
 def do(plan, kernel, tell):
     """One round; VblError, and nothing else, when something is wrong.
 
-    tell(name=value, ...) notes what comes next, before it does.
+    tell(name=value, ...) notes what comes next, before it does. Returns how
+    many actions were done, and not left out.
     """
     try:
-        KINDS[plan["kind"]][1](plan, kernel, tell)
+        return KINDS[plan["kind"]][1](plan, kernel, tell)
     except LeftOut as e:
         tell(left_out=str(e))
+        return 0
     except Exception as e:
         # Whatever it was, who sees it has to be told how to repeat it.
         raise VblError(f"{type(e).__name__}: {e}") from e

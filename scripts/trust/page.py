@@ -16,7 +16,7 @@ from vbl import (TREE, GuestDied, GuestHung, KernelComplained, VblError,
 PAGE = TREE / "Documentation" / "trust.md"
 KEPT = TREE / "Documentation" / "trust.json"
 CAMPAIGNS = ("| campaign | kernel | tried | lost | hangs | splats | seen | "
-             "repeats it |", "|---|---|--:|--:|--:|--:|---|---|")
+             "repeats it | tree |", "|---|---|--:|--:|--:|--:|---|---|---|")
 
 
 def put(part, lines, page=None):
@@ -115,4 +115,5 @@ def campaigns(rows):
             r["what"], r["kernel"], str(r["tried"]),
             *("-" if r[n] is None else str(r[n])
               for n in ("lost", "hangs", "splats")),
-            r.get("said", ""), f"`{r['command']}`"]) + " |" for r in rows)]
+            r.get("said", ""), f"`{r['command']}`", r["tree"]]) + " |"
+        for r in rows)]

@@ -162,9 +162,13 @@ done""")
             s.sh(f"wait_for 60 grep -qx {2 * n} /sys/block/$D/trouble/resets",
                  timeout=90)
             busy.goes_on()
+        # There really is none: rings of another size cannot be had.
+        status, why = s.g.status(f"echo 16 2>&1 >/sys/block/{s.name}/ring_size")
+        assert status and "allocate memory" in why, why
         failed = [1000000 - int(n) for n in s.sh(
             "cd /sys/kernel/debug; for kind in failslab fail_page_alloc; do "
             "echo 0 >$kind/probability; cat $kind/times; done").split()]
+    assert sum(failed)
     print(f"6 resets, {sum(failed)} allocations failed meanwhile")
     s.copy()
     s.end()

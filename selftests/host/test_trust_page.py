@@ -58,7 +58,7 @@ def test_campaign_is_kept(paper):
     assert (row["tried"], row["said"]) == (7, "900 blocks")
     cells = last(paper)
     assert cells[:1] + cells[2:] == ["soak", "7", "0", "0", "0", "900 blocks",
-                                     "`make soak`"]
+                                     "`make soak`", page.commit()]
     assert "\nold\n" not in paper.PAGE.read_text()
     assert paper.PAGE.read_text().endswith("the rest\n")
     campaign(what="other", lost=None)
