@@ -211,7 +211,7 @@ class Campaign:
             with dev.changed:
                 more = dev.changed.wait_for(
                     lambda: lies.requests - before > SLOW, SLOW_SECONDS)
-        if more:
+        if more or lies.unloaded:
             job.wait(90, check=False)
 
     @staticmethod

@@ -118,7 +118,8 @@ class Hostile(Script):
             self.event_chance //= 100
         self.attempts = dice.choice((1000000,) * 9 + (5,))
         self.unloaded = dice.random() < 0.15    # and not unbound, in the end
-        self.goes = dice.random() < 0.5         # while it is used
+        # While it is used; a module whose disk is in use stays.
+        self.goes = not self.unloaded and dice.random() < 0.5
 
     @property
     def mutations(self):

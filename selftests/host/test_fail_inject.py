@@ -19,7 +19,7 @@ pytestmark = pytest.mark.full
 # in acpi_ns_get_attached_object() at the next unbind.
 SET_UP = r"""
 inject=/sys/kernel/debug
-acpi=$(awk '$3 ~ /^acpi_(ds|ev|ex|hw|ns|ps|rs|ut)_/ && $2 ~ /[tT]/ {print $1}' \
+acpi=$(awk '$3 ~ /^acpi_(ds|ev|ex|hw|ns|ps|rs|ut)_[^.]*$/ && $2 ~ /[tT]/ {print $1}' \
 	/proc/kallsyms | sort | sed -n '1p;$p')
 set -- $acpi $(grep '^virtio_lite ' /proc/modules)
 for kind in failslab fail_page_alloc; do
