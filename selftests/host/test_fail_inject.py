@@ -16,7 +16,8 @@ pytestmark = pytest.mark.full
 
 # Only where the module is among those who called, and not within the
 # interpreter of the firmware's tables: after a failure that reads what it freed,
-# in acpi_ns_get_attached_object() at the next unbind.
+# in acpi_ns_get_attached_object() at the next unbind. Nor the entries of
+# /proc/irq: the kernel complains when it takes away what it could not make.
 SET_UP = r"""
 inject=/sys/kernel/debug
 acpi=$(awk '$3 ~ /^acpi_(ds|ev|ex|hw|ns|ps|rs|ut)_[^.]*$/ && $2 ~ /[tT]/ {print $1}' \
@@ -34,6 +35,15 @@ for kind in failslab fail_page_alloc; do
 done
 echo N >ignore-gfp-highmem
 echo 0 >min-order
+cd /sys/kernel/slab || exit 1
+for cache in */failslab; do
+	case $cache in
+	proc_dir_entry/*) ;;
+	*) echo 1 >$cache 2>/dev/null ;;
+	esac
+done
+[ $(cat kmalloc-64/failslab) = 1 ] || exit 1
+echo Y >$inject/failslab/cache-filter
 cd /
 """
 
@@ -163,7 +173,8 @@ done""")
                  timeout=90)
             busy.goes_on()
         # There really is none: rings of another size cannot be had.
-        status, why = s.g.status(f"echo 16 2>&1 >/sys/block/{s.name}/ring_size")
+        size = f"/sys/block/{s.name}/ring_size"
+        status, why = s.g.status(f"echo $(cat {size}) 2>&1 >{size}")
         assert status and "allocate memory" in why, why
         failed = [1000000 - int(n) for n in s.sh(
             "cd /sys/kernel/debug; for kind in failslab fail_page_alloc; do "
