@@ -35,17 +35,17 @@ def test_hostile_device():
 def test_only_what_is_read_counts():
     """A lie counts when the driver has gone past it, and not when told."""
     lies = Hostile(7)
-    queue = type("Q", (), {"index": 0})
+    queue, before = type("Q", (), {"index": 0}), lies.told
     lies._answer(queue, 3, "rings", "one")
     lies._answer(queue, 4, "rings", "two")
     lies._went_on(queue, 5)
-    assert (lies.mutations, lies.told) == (0, 2)
+    assert (lies.mutations, lies.told - before) == (0, 2)
     lies._went_on(queue, 3)
     assert lies.mutations == 1
     lies._answer(queue, 5, "status", "three")
     lies.write(None, "status", 0)
     lies._went_on(queue, 4)
-    assert (lies.mutations, lies.told) == (2, 3)
+    assert (lies.mutations, lies.told - before) == (2, 3)
 
 
 def test_lies_are_the_seed():
