@@ -257,9 +257,7 @@ static void virtblk_go_on(struct virtblk *vblk, int err)
 		    vblk->disk->disk_name);
 }
 
-/*
- * One queue alone
- */
+/* -- one queue alone -- */
 
 struct virtblk_silent {
 	const struct virtblk_vq *vvq;
@@ -390,9 +388,7 @@ static void virtblk_repair(struct virtblk *vblk)
 	virtblk_go_on(vblk, err);
 }
 
-/*
- * Rings of another size
- */
+/* -- rings of another size -- */
 
 /*
  * The queue is frozen and quiesced: nothing is in flight, and none of the
@@ -627,9 +623,7 @@ void virtblk_resume(struct virtio_device *vdev, int err)
 	virtblk_go_on(vblk, err);
 }
 
-/*
- * Sleep of the system
- */
+/* -- sleep of the system -- */
 
 /* Requests that take longer are taken back, and sent again after waking up. */
 #define SLEEP_WAIT		(10 * HZ)
