@@ -8,9 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from device import HOLD, Script                         # noqa: E402
-from device.spec import FLUSH, OUT                      # noqa: E402
-from scripted import MODERN                             # noqa: E402
+from device import Script                               # noqa: E402
+from device.spec import DISCARD, FLUSH, WRITE_ZEROES    # noqa: E402
+from scripted import MODERN, HoldAll                    # noqa: E402
+from test_conformance import requests                   # noqa: E402
 
 WCE = "config+0x20"
 
@@ -59,7 +60,7 @@ class Ranges(Script):
         self.lengths = []
 
     def request(self, dev, req):
-        if req.kind in (11, 13):
+        if req.kind in (DISCARD, WRITE_ZEROES):
             self.lengths += [n for _, n, _ in req.ranges()]
 
 
@@ -105,20 +106,6 @@ def test_zones_without_end(scripted):
     s.end()
 
 
-class HoldWrites(Script):
-    """Keeps writes while it is told to."""
-
-    hold = False
-
-    def request(self, dev, req):
-        return HOLD if self.hold and req.kind == OUT else None
-
-
-def requests(s, kind):
-    """Requests of a kind."""
-    return [e for e in s.dev.log.find("request") if e[4] == kind]
-
-
 def told(s):
     """What was written into the field that says how the device caches."""
     return [e[4] for e in s.dev.log.find("write", WCE)]
@@ -127,7 +114,7 @@ def told(s):
 def test_cache_switched_under_a_write(scripted, kernel):
     """A write that is on its way is flushed, whichever mode it met."""
     s = scripted(kernel=kernel)
-    s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldWrites())
+    s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldAll())
     write = ("dd if=/dev/zero of=/dev/{0} bs=4k count=1 oflag=direct "
              "2>/dev/null")
 
@@ -142,23 +129,20 @@ def test_cache_switched_under_a_write(scripted, kernel):
     switch = s.g.start(f"echo write through >/sys/block/{s.name}/cache_type")
     s.dev.wait(lambda d: told(s) == [0], why="the new mode")
     s.sh("cat /sys/block/$D/queue/write_cache")
-    assert not requests(s, FLUSH), "flushed before the write was there"
+    assert not requests(s.dev, FLUSH), "flushed before the write was there"
     s.dev.release()
     job.wait()
     switch.wait()
-    assert requests(s, FLUSH), "the write was not flushed"
+    assert requests(s.dev, FLUSH), "the write was not flushed"
 
     # And back: who flushes knows of the cache before there is one.
-    if not kernel.release.startswith("6.1."):
-        job = held()
-        switch = s.g.start(f"echo write back >/sys/block/{s.name}/cache_type")
-        s.sh("cat /sys/block/$D/queue/write_cache")
-        assert told(s) == [0], "it caches, and nobody flushes yet"
-        s.dev.release()
-        job.wait()
-        switch.wait()
-    else:       # this kernel does not wait before it believes in a cache
-        s.sh("echo write back >/sys/block/$D/cache_type")
+    job = held()
+    switch = s.g.start(f"echo write back >/sys/block/{s.name}/cache_type")
+    s.sh("cat /sys/block/$D/queue/write_cache")
+    assert told(s) == [0], "it caches, and nobody flushes yet"
+    s.dev.release()
+    job.wait()
+    switch.wait()
     assert told(s) == [0, 1]
     assert s.sh("cat /sys/block/$D/queue/write_cache") == "write back\n"
     s.end()
