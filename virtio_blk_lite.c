@@ -1,649 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The disk: requests on their way to the device.
+ * The disk driver: from virtblk_probe(), which turns a device into vdX, to
+ * virtblk_remove(), after which nothing of it is left but what is still open.
  *
- *	virtio_queue_rq(s)	the block layer has a request with a tag
- *	  virtblk_add_plain	header and descriptors, in the tag's slot
- *	  virtqueue_add		the tag is the head
- *	  virtqueue_notify	if the device asked for it
- *				... the device works ...
- *	virtblk_done		see virtio_blk_done_lite.c
+ *	virtblk_probe
+ *	  virtblk_read_limits	what the device says of itself
+ *	  virtblk_init_queues	interrupts, rings, slots
+ *	  virtblk_init_tags	one tag per slot
+ *	  compat_alloc_disk	a disk that nobody sees yet
+ *	  virtio_device_ready	DRIVER_OK
+ *	  virtblk_add_disk	its name; partitions are read
  *
- * A request as the device sees it (section 5.2.6):
+ * The rest of it is in blk/:
  *
- *	+--------+--------+--------+ - - +--------+
- *	| header | data 0 | data 1 |     | status |	one descriptor each
- *	+--------+--------+--------+ - - +--------+
- *	 driver   driver writes (write),   device
- *	 writes   device writes (read)     writes
- *
- * Header, status and the table of these descriptors lie in the slot of the
- * request's tag; see virtio_blk_mem_lite.c.
+ *	submit.c	requests on their way to the device
+ *	command.c	those that are rare
+ *	mem.c		slots and tables, what a request borrows
+ *	complete.c	requests on their way back
+ *	queues.c	how many queues, how deep, which CPU uses which
+ *	limits.c	the configuration of the device, validated
+ *	config.c	its changes
+ *	cache.c		its write cache
+ *	zoned.c		its zones
+ *	attrs.c		what user space asks
+ *	state.c		who is in charge of the device
+ *	reset.c		how it is reset and set up again
+ *	recover.c	when, and how often
+ *	timeout.c	requests that do not come back in time
+ *	resize.c	rings of another size
+ *	power.c		removal, sleep, resets from outside
  */
+#include <linux/hdreg.h>
+#include <linux/idr.h>
+#include <linux/module.h>
 #include <linux/slab.h>
+#include "blk/attrs.h"
+#include "blk/cache.h"
+#include "blk/complete.h"
+#include "blk/config.h"
+#include "blk/limits.h"
+#include "blk/power.h"
+#include "blk/queues.h"
+#include "blk/recover.h"
+#include "blk/reset.h"
+#include "blk/state.h"
+#include "blk/submit.h"
+#include "blk/timeout.h"
+#include "blk/zoned.h"
 #include "compat/blk.h"
-#include "virtio_blk_lite.h"
 #include "trace/virtio_lite_trace.h"
 
-/* Where the parts of a request lie, for the driver and for the device. */
-struct virtblk_place {
-	struct virtblk_slot *slot;
-	dma_addr_t slot_dma;
-	struct vring_desc *desc;
-	dma_addr_t desc_dma;
-};
+#define VIRTBLK_MINORS		16
 
-/* All of it in the slot of the request's tag. */
-static __always_inline struct virtblk_place
-virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
-{
-	size_t offset = rq->tag * sizeof(struct virtblk_slot);
-	struct virtblk_place at;
+static int virtblk_major;
+static DEFINE_IDA(virtblk_index_ida);
+static DEFINE_MUTEX(virtblk_name_mutex);
 
-	at.slot = (void *)vvq->slots + offset;
-	at.slot_dma = vvq->slots_dma + offset;
-	at.desc = at.slot->table;
-	at.desc_dma = at.slot_dma + offsetof(struct virtblk_slot, table);
-	return at;
-}
-
-/* The same, unless virtblk_take() borrowed a longer table. */
-static __always_inline struct virtblk_place
-virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
-{
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	if (vbr->table) {
-		size_t first = (vbr->table - 1) * vvq->block_desc;
-
-		at.desc = vvq->blocks + first;
-		at.desc_dma = vvq->blocks_dma + first * sizeof(*at.desc);
-		virtqueue_set_desc(&vvq->vq, at.desc, 0, at.slot_dma,
-				   sizeof(at.slot->header), VRING_DESC_F_NEXT);
-	}
-	return at;
-}
-
-/*
- * Hand a request over whose first @n descriptors are filled. The last one is
- * for the status byte, preset to what no device writes: one that stays silent
- * does not succeed. @packed is the format of the ring, a constant where it
- * counts.
- */
-static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
-					    struct request *rq,
-					    struct virtblk_place at,
-					    unsigned int n, u16 head)
-{
-	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
-	__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++,
-			     at.slot_dma + offsetof(struct virtblk_slot, status),
-			     sizeof_field(struct virtblk_slot, status),
-			     VRING_DESC_F_WRITE);
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, head, rq);
-}
-
-static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
-{
-	return page_to_phys(bv->bv_page) + bv->bv_offset;
-}
-
-/* Where the data of a bio starts, which may be within its first vector. */
-static __always_inline const struct bio_vec *
-virtblk_first_bvec(const struct bio *bio)
-{
-	return __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
-}
-
-static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
-						  bool packed,
-						  struct request *rq,
-						  struct vring_desc *desc,
-						  u16 flags)
-{
-	const struct bio_vec *bv;
-	struct bio *bio;
-	u32 left, len;
-	u64 addr;
-	int n = 1;
-
-	desc += n;
-	__rq_for_each_bio(bio, rq) {
-		left = bio->bi_iter.bi_size;
-		if (unlikely(!left))
-			continue;
-		bv = virtblk_first_bvec(bio);
-		addr = virtblk_bvec_addr(bv) + bio->bi_iter.bi_bvec_done;
-		len = bv->bv_len - bio->bi_iter.bi_bvec_done;
-		while (len < left) {
-			vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, len,
-				       flags);
-			left -= len;
-			bv++;
-			addr = virtblk_bvec_addr(bv);
-			len = bv->bv_len;
-		}
-		vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, left, flags);
-	}
-	return n;
-}
-
-/*
- * Each vector of each bio is one segment, and one descriptor. The block layer's
- * own iterators ask of every vector what is true of the first and the last only.
- */
-static noinline int virtblk_add_segments(struct virtblk_vq *vvq,
-					 struct request *rq,
-					 struct vring_desc *desc, u16 flags)
-{
-	if (vvq->vq.packed)
-		return __virtblk_add_segments(vvq, true, rq, desc, flags);
-	return __virtblk_add_segments(vvq, false, rq, desc, flags);
-}
-
-/*
- * The same where a descriptor may be too short for a vector (SIZE_MAX), or its
- * address is what virtblk_map() noted for each piece (ACCESS_PLATFORM).
- */
-static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
-			      struct vring_desc *desc, u16 flags)
-{
-	const dma_addr_t *mapped = vvq->mapped ? virtblk_mapped(vvq, rq) : NULL;
-	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
-	int n = 1;
-
-	while (virtblk_next_piece(&p))
-		virtqueue_set_desc(&vvq->vq, desc, n++, mapped ? *mapped++ :
-				   virtblk_bvec_addr(&p.bv), p.bv.bv_len, flags);
-	return n;
-}
-
-static void virtblk_fill_rw_header(const struct virtblk_vq *vvq,
-				   const struct request *rq,
-				   struct virtio_blk_header *header)
-{
-	/* The reserved word is 0 since the slot was allocated. */
-	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
-	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
-	header->type = vring32(&vvq->vq, (__force u32)req_op(rq));
-	header->sector = vring64(&vvq->vq, blk_rq_pos(rq));
-}
-
-static u16 virtblk_data_flags(const struct request *rq)
-{
-	return req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
-					   VRING_DESC_F_NEXT;
-}
-
-static __always_inline bool virtblk_is_rw(enum req_op op)
-{
-	return op == REQ_OP_READ || op == REQ_OP_WRITE;
-}
-
-/*
- * Reads and writes of few segments, which is nearly all of them: nothing to
- * borrow, to map or to cut, so nothing can fail.
- */
-static bool virtblk_is_plain(const struct virtblk_vq *vvq,
-			     const struct request *rq)
-{
-	return virtblk_is_rw(req_op(rq)) &&
-	       rq->nr_phys_segments <= vvq->slot_segments &&
-	       blk_rq_bytes(rq) <= vvq->max_desc_len;
-}
-
-static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
-						bool packed, struct request *rq)
-{
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
-	int n;
-
-	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
-	if (rq->nr_phys_segments == 1) {
-		__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1,
-				     virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
-				     rq->bio->bi_iter.bi_bvec_done,
-				     blk_rq_bytes(rq), flags);
-		virtblk_add_buf(vvq, packed, rq, at, 2, rq->tag);
-	} else {
-		n = virtblk_add_segments(vvq, rq, at.desc, flags);
-		virtblk_add_buf(vvq, packed, rq, at, n, rq->tag);
-	}
-}
-
-/* The format of the ring is a branch: two straight ways behind it. */
-static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
-					      struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_plain(vvq, true, rq);
-	else
-		__virtblk_add_plain(vvq, false, rq);
-}
-
-/*
- * Everything else. What it needs besides its slot is taken first, which can
- * fail, and given back by virtblk_release().
- */
-
-/* How long the table of a request can get, with the data of a discard. */
-static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
-				    struct request *rq)
-{
-	enum req_op op = req_op(rq);
-
-	if (virtblk_is_rw(op) || op == REQ_OP_ZONE_APPEND)
-		return rq->nr_phys_segments * vvq->vblk->limits.desc_per_segment +
-		       VIRTBLK_EXTRA_DESC;
-	if (op == REQ_OP_DISCARD)
-		return VIRTBLK_PAYLOAD_DESC + blk_rq_nr_discard_segments(rq);
-	return VIRTBLK_PAYLOAD_DESC;
-}
-
-/* The same in the ring: one descriptor covers all ranges of a discard. */
-static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
-				     struct request *rq)
-{
-	return req_op(rq) == REQ_OP_DISCARD ? VIRTBLK_PAYLOAD_DESC :
-	       virtblk_nr_desc(vvq, rq);
-}
-
-/*
- * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which stays in this file, if other
- * requests of this queue hold what is needed; or what to tell the block layer.
- */
-static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
-					    struct request *rq)
-{
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	unsigned int n = virtblk_nr_desc(vvq, rq);
-	enum req_op op = req_op(rq);
-	bool data = virtblk_is_rw(op);
-
-	if (!data) {
-		switch (op) {
-		case REQ_OP_WRITE_ZEROES:
-			return BLK_STS_OK;
-		case REQ_OP_DRV_IN:
-			vbr->holds = true;
-			return BLK_STS_OK;
-		case REQ_OP_ZONE_APPEND:
-			/* Where it went has to be read when it comes back. */
-			vbr->holds = true;
-			data = true;
-			break;
-		case REQ_OP_DISCARD:
-			break;
-		default:
-			return virtblk_check_command(vvq, rq);
-		}
-	}
-
-	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
-		return BLK_STS_DEV_RESOURCE;
-	if (data && vvq->mapped && virtblk_map(vvq, rq))
-		return BLK_STS_RESOURCE;
-	return BLK_STS_OK;
-}
-
-static __always_inline blk_status_t virtblk_take(struct virtblk_vq *vvq,
-						 struct request *rq)
-{
-	/* Somebody waits for these, one after the other. */
-	if (req_op(rq) == REQ_OP_FLUSH)
-		return BLK_STS_OK;
-	return __virtblk_take(vvq, rq);
-}
-
-/* Discard, write zeroes: the data is a list of ranges. Returns its length. */
-static unsigned int virtblk_fill_ranges(struct request *rq,
-					struct virtio_blk_range *range,
-					u32 flags)
-{
-	unsigned int n = 1, i = 0;
-	struct bio *bio;
-
-	if (req_op(rq) == REQ_OP_DISCARD)
-		n = blk_rq_nr_discard_segments(rq);
-	if (n == 1) {
-		range->sector = cpu_to_le64(blk_rq_pos(rq));
-		range->num_sectors = cpu_to_le32(blk_rq_sectors(rq));
-		range->flags = cpu_to_le32(flags);
-		return sizeof(*range);
-	}
-	/* Each bio is a range; the block layer counted them in @n. */
-	__rq_for_each_bio(bio, rq) {
-		if (i == n)
-			break;
-		range[i].sector = cpu_to_le64(bio->bi_iter.bi_sector);
-		range[i].num_sectors = cpu_to_le32(bio_sectors(bio));
-		range[i++].flags = cpu_to_le32(flags);
-	}
-	return i * sizeof(*range);
-}
-
-/* The device may give the space back, if it says that it can (section 5.2.6). */
-static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
-				const struct request *rq)
-{
-	if ((rq->cmd_flags & REQ_NOUNMAP) ||
-	    !READ_ONCE(vvq->vblk->limits.zeroes_unmap))
-		return 0;
-	return VIRTIO_BLK_RANGE_UNMAP;
-}
-
-/* Nothing but a header (BLK-REQ-I02: its sector is 0) and a status. */
-static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
-				       struct request *rq)
-{
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
-	u16 head = virtqueue_head(&vvq->vq, rq->tag);
-
-	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_FLUSH);
-	at.slot->header.sector = vring64(&vvq->vq, 0);
-	if (vvq->vq.packed)
-		virtblk_add_buf(vvq, true, rq, at, 1, head);
-	else
-		virtblk_add_buf(vvq, false, rq, at, 1, head);
-}
-
-/*
- * Requests whose data are ranges, which lie behind their descriptors; their
- * sector is 0 too.
- */
-static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
-						 bool packed,
-						 struct request *rq)
-{
-	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	void *ranges = &at.desc[VIRTBLK_PAYLOAD_DESC];
-	u32 type = VIRTIO_BLK_T_DISCARD, flags = 0;
-
-	if (req_op(rq) == REQ_OP_WRITE_ZEROES) {
-		type = VIRTIO_BLK_T_WRITE_ZEROES;
-		flags = virtblk_zeroes_flags(vvq, rq);
-	}
-	at.slot->header.type = vring32(&vvq->vq, type);
-	at.slot->header.sector = vring64(&vvq->vq, 0);
-	__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1, at.desc_dma +
-			     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
-			     virtblk_fill_ranges(rq, ranges, flags),
-			     VRING_DESC_F_NEXT);
-	virtblk_add_buf(vvq, packed, rq, at, 2,
-			virtqueue_head(&vvq->vq, rq->tag));
-}
-
-static noinline void virtblk_add_ranges(struct virtblk_vq *vvq,
-					struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_ranges(vvq, true, rq);
-	else
-		__virtblk_add_ranges(vvq, false, rq);
-}
-
-static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
-					       bool packed, struct request *rq)
-{
-	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
-	int n;
-
-	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
-	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
-	else
-		n = __virtblk_add_segments(vvq, packed, rq, at.desc, flags);
-	virtblk_add_buf(vvq, packed, rq, at, n,
-			virtqueue_head(&vvq->vq, rq->tag));
-}
-
-static noinline void virtblk_add_long(struct virtblk_vq *vvq,
-				      struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_long(vvq, true, rq);
-	else
-		__virtblk_add_long(vvq, false, rq);
-}
-
-/* A write whose place the device chooses, and tells behind the data. */
-static noinline void virtblk_add_append(struct virtblk_vq *vvq,
-					struct request *rq)
-{
-	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
-	int n;
-
-	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_ZONE_APPEND);
-	at.slot->header.sector = vring64(&vvq->vq, blk_rq_pos(rq));
-	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
-	else
-		n = virtblk_add_segments(vvq, rq, at.desc, flags);
-	n = virtblk_add_append_tail(vvq, rq, at.desc, n);
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
-}
-
-/* What user space or the driver asks, of the device itself or of its zones. */
-static noinline void virtblk_add_question(struct virtblk_vq *vvq,
-					  struct request *rq)
-{
-	virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
-			virtblk_add_rare(vvq, rq),
-			virtqueue_head(&vvq->vq, rq->tag));
-}
-
-/*
- * The caller holds the submission lock, and has what virtblk_take() took. Each
- * way is a function of its own, so that the short ones pay for nothing else.
- */
-static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
-{
-	enum req_op op = req_op(rq);
-
-	if (virtblk_is_rw(op))
-		virtblk_add_long(vvq, rq);
-	else if (op == REQ_OP_FLUSH)
-		virtblk_add_flush(vvq, rq);
-	else if (op == REQ_OP_DISCARD || op == REQ_OP_WRITE_ZEROES)
-		virtblk_add_ranges(vvq, rq);
-	else if (op == REQ_OP_ZONE_APPEND)
-		virtblk_add_append(vvq, rq);
-	else
-		virtblk_add_question(vvq, rq);
-}
-
-/*
- * No ring slots or no table: the block layer keeps the request, and the queue
- * stands still until virtblk_done() brings some back. It may just have.
- */
-static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
-					  struct request *rq)
-{
-	unsigned int n = virtblk_nr_desc(vvq, rq);
-	bool room;
-
-	spin_lock(&vvq->lock);
-	blk_mq_stop_hw_queue(vvq->hctx);
-	/* In this order: who sees that it waits can start it. */
-	smp_store_release(&vvq->waiting, true);
-	/* Pairs with virtblk_wake(): one of the two sees the other. */
-	smp_mb();
-	room = virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)) &&
-	       (n <= VIRTBLK_SLOT_DESC || virtblk_has_table(vvq, n));
-	spin_unlock(&vvq->lock);
-	if (room)
-		blk_mq_start_stopped_hw_queue(vvq->hctx, true);
-	/* Not DEV_RESOURCE: batches end without the restart that it expects. */
-	return BLK_STS_RESOURCE;
-}
-
-static blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
-				    const struct blk_mq_queue_data *bd)
-{
-	struct virtblk_vq *vvq = hctx->driver_data;
-	struct request *rq = bd->rq;
-	blk_status_t sts;
-	bool kick = false, plain;
-
-	if (unlikely(vvq->shut))
-		return vvq->shut == VIRTBLK_SHUT ? BLK_STS_RESOURCE : BLK_STS_IOERR;
-	plain = virtblk_is_plain(vvq, rq);
-	if (unlikely(!plain)) {
-		sts = virtblk_take(vvq, rq);
-		if (sts)
-			goto out_release;
-	}
-	blk_mq_start_request(rq);
-
-	spin_lock(&vvq->lock);
-	if (unlikely(!vvq->vq.indirect &&
-		     !virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)))) {
-		spin_unlock(&vvq->lock);
-		sts = BLK_STS_DEV_RESOURCE;
-		goto out_release;
-	}
-	if (likely(plain))
-		virtblk_add_plain(vvq, rq);
-	else
-		virtblk_add_other(vvq, rq);
-	if (likely(bd->last))
-		kick = virtqueue_kick_prepare(&vvq->vq);
-	spin_unlock(&vvq->lock);
-
-	if (kick)
-		virtqueue_notify(&vvq->vq);
-	return BLK_STS_OK;
-
-out_release:
-	virtblk_release(vvq, rq);
-	if (sts == BLK_STS_DEV_RESOURCE)
-		sts = virtblk_wait_for_room(vvq, rq);
-	return sts;
-}
-
-/* Wake the device for what was added, if it asked for that. */
-static void virtblk_commit(struct virtblk_vq *vvq)
-	__releases(&vvq->lock)
-{
-	bool kick = virtqueue_kick_prepare(&vvq->vq);
-
-	spin_unlock(&vvq->lock);
-	if (kick)
-		virtqueue_notify(&vvq->vq);
-}
-
-/* The block layer promised more than it had: kick for what was sent. */
-static void virtio_commit_rqs(struct blk_mq_hw_ctx *hctx)
-{
-	struct virtblk_vq *vvq = hctx->driver_data;
-
-	spin_lock(&vvq->lock);
-	virtblk_commit(vvq);
-}
-
-/* One of a batch; the caller holds the submission lock. */
-static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
-					      struct request *rq)
-{
-	bool plain = virtblk_is_plain(vvq, rq);
-
-	/* Not past a request that waits for what this one would take. */
-	if (unlikely(!plain &&
-		     (READ_ONCE(vvq->waiting) || virtblk_take(vvq, rq)))) {
-		virtblk_release(vvq, rq);
-		return false;
-	}
-	compat_rq_enter(rq);
-	blk_mq_start_request(rq);
-	if (likely(plain))
-		virtblk_add_plain(vvq, rq);
-	else
-		virtblk_add_other(vvq, rq);
-	return true;
-}
-
-/*
- * A plugged batch, all for one disk: one lock, one look at whether to kick.
- * What is left in @rqlist comes again through virtio_queue_rq(), which knows
- * how to wait.
- */
-static void virtio_queue_rqs(compat_rq_list *rqlist)
-{
-	compat_rq_list list = compat_rq_list_take(rqlist);
-	struct request *rq = compat_rq_list_pop(&list);
-	struct blk_mq_hw_ctx *hctx;
-	struct virtblk_vq *vvq;
-	bool take, added;
-
-	while (rq) {
-		hctx = rq->mq_hctx;
-		vvq = hctx->driver_data;
-		take = vvq->vq.indirect && !vvq->shut;
-		added = false;
-		spin_lock(&vvq->lock);
-		do {
-			if (likely(take && virtblk_queue_one(vvq, rq)))
-				added = true;
-			else
-				compat_rq_list_add_tail(rqlist, rq);
-			rq = compat_rq_list_pop(&list);
-		} while (rq && rq->mq_hctx == hctx);
-		if (likely(added))
-			virtblk_commit(vvq);
-		else
-			spin_unlock(&vvq->lock);
-	}
-}
-
-/*
- * What the block layer asks of its hardware queues
- */
-
-static int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
-			     unsigned int index)
-{
-	struct virtblk *vblk = data;
-
-	vblk->vqs[index].hctx = hctx;
-	hctx->driver_data = &vblk->vqs[index];
-	return 0;
-}
-
-/* A CPU uses the queue whose interrupt comes to it, and any to poll. */
-static void virtblk_map_queues(struct blk_mq_tag_set *set)
-{
-	struct blk_mq_queue_map *map = &set->map[HCTX_TYPE_DEFAULT];
-	struct blk_mq_queue_map *poll = &set->map[HCTX_TYPE_POLL];
-	struct virtblk *vblk = set->driver_data;
-	struct virtio_device *vdev = vblk->vdev;
-	const struct cpumask *mask;
-	unsigned int i, cpu;
-
-	map->nr_queues = vblk->nvqs - vblk->npolled;
-	if (vblk->npolled) {
-		/* Reads go where writes do. */
-		set->map[HCTX_TYPE_READ].nr_queues = 0;
-		poll->nr_queues = vblk->npolled;
-		poll->queue_offset = map->nr_queues;
-		blk_mq_map_queues(poll);
-	}
-	blk_mq_map_queues(map);
-	for (i = 0; i < map->nr_queues; i++) {
-		mask = vdev->transport->queue_affinity(vdev, i);
-		if (!mask)
-			return;
-		for_each_cpu(cpu, mask)
-			map->mq_map[cpu] = map->queue_offset + i;
-	}
-}
-
-const struct blk_mq_ops virtblk_mq_ops = {
+static const struct blk_mq_ops virtblk_mq_ops = {
 	.queue_rq = virtio_queue_rq,
 	.queue_rqs = virtio_queue_rqs,
 	.commit_rqs = virtio_commit_rqs,
@@ -653,3 +66,267 @@ const struct blk_mq_ops virtblk_mq_ops = {
 	.init_hctx = virtblk_init_hctx,
 	.map_queues = virtblk_map_queues,
 };
+
+static int virtblk_init_tags(struct virtblk *vblk)
+{
+	struct blk_mq_tag_set *set = &vblk->tag_set;
+
+	set->ops = &virtblk_mq_ops;
+	set->nr_hw_queues = vblk->nvqs;
+	set->nr_maps = vblk->npolled ? HCTX_MAX_TYPES : 1;
+	set->numa_node = NUMA_NO_NODE;
+	set->flags = COMPAT_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
+	set->cmd_size = sizeof(struct virtblk_req);
+	set->driver_data = vblk;
+	set->timeout = virtblk_request_timeout();
+	return blk_mq_alloc_tag_set(set);
+}
+
+/* 0 is "vda", 25 "vdz", 26 "vdaa". */
+static void virtblk_name(char *buf, size_t size, int index)
+{
+	char digits[DISK_NAME_LEN];
+	char *p = &digits[sizeof(digits) - 1];
+
+	*p = '\0';
+	for (; index >= 0; index = index / 26 - 1)
+		*--p = 'a' + index % 26;
+	snprintf(buf, size, "vd%s", p);
+}
+
+static int virtblk_has_name(struct device *dev, const void *name)
+{
+	return !strcmp(dev_name(dev), name);
+}
+
+/*
+ * The first name that is free, also of disks of upstream's driver. The caller
+ * holds virtblk_name_mutex until the disk is added.
+ */
+static int virtblk_choose_name(struct virtblk *vblk)
+{
+	struct gendisk *disk = vblk->disk;
+	struct device *taken;
+	int index = -1;
+
+	do {
+		index = ida_alloc_min(&virtblk_index_ida, index + 1, GFP_KERNEL);
+		if (index < 0)
+			return index;
+		virtblk_name(disk->disk_name, DISK_NAME_LEN, index);
+		taken = class_find_device(disk_to_dev(disk)->class, NULL,
+					  disk->disk_name, virtblk_has_name);
+		if (taken) {
+			put_device(taken);
+			ida_free(&virtblk_index_ida, index);
+		}
+	} while (taken);
+
+	if (index >= 1 << MINORBITS >> ilog2(VIRTBLK_MINORS)) {
+		ida_free(&virtblk_index_ida, index);
+		return -ENOSPC;
+	}
+	vblk->index = index;
+	disk->first_minor = index * VIRTBLK_MINORS;
+	return 0;
+}
+
+/* Whoever had the disk open may outlive the device; this frees the rest. */
+static void virtblk_free_disk(struct gendisk *disk)
+{
+	struct virtblk *vblk = disk->private_data;
+
+	ida_free(&virtblk_index_ida, vblk->index);
+	mutex_destroy(&vblk->vdev_mutex);
+	kfree(vblk);
+}
+
+#ifdef COMPAT_HAVE_ZONED
+COMPAT_DEFINE_REPORT_ZONES(virtblk_report_zones_op, virtblk_report_zones)
+#endif
+
+static const struct block_device_operations virtblk_fops = {
+	.owner = THIS_MODULE,
+	.getgeo = virtblk_getgeo,
+	.get_unique_id = virtblk_get_unique_id,
+#ifdef COMPAT_HAVE_ZONED
+	.report_zones = virtblk_report_zones_op,
+#endif
+	.free_disk = virtblk_free_disk,
+};
+
+static int virtblk_add_disk(struct virtblk *vblk)
+{
+	struct gendisk *disk = vblk->disk;
+	int err;
+
+	disk->major = virtblk_major;
+	disk->minors = VIRTBLK_MINORS;
+	disk->private_data = vblk;
+	disk->fops = &virtblk_fops;
+	set_disk_ro(disk, vblk->limits.read_only);
+
+	mutex_lock(&virtblk_name_mutex);
+	err = virtblk_choose_name(vblk);
+	if (!err) {
+		vblk->limits.capacity = virtblk_read_capacity(vblk->vdev);
+		virtblk_set_capacity(vblk, vblk->limits.capacity);
+		err = virtblk_check_zones(vblk);
+		if (!err)
+			err = device_add_disk(&vblk->vdev->dev, disk,
+					      virtblk_groups(vblk));
+		if (err)
+			ida_free(&virtblk_index_ida, vblk->index);
+	}
+	mutex_unlock(&virtblk_name_mutex);
+	return err;
+}
+
+static int virtblk_probe(struct virtio_device *vdev)
+{
+	struct virtblk *vblk;
+	int err;
+
+	vblk = kzalloc_node(sizeof(*vblk), GFP_KERNEL, dev_to_node(vdev->dev.parent));
+	if (!vblk)
+		return -ENOMEM;
+	vblk->vdev = vdev;
+	mutex_init(&vblk->vdev_mutex);
+	INIT_WORK(&vblk->config_work, virtblk_config_work);
+	INIT_WORK(&vblk->zones_work, virtblk_zones_work);
+	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
+	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
+	dev_set_drvdata(&vdev->dev, vblk);
+
+	err = virtblk_read_limits(vdev, &vblk->limits);
+	if (err)
+		goto err_limits;
+	err = virtblk_init_queues(vblk);
+	if (err)
+		goto err_limits;
+	trace_virtblk_probe(vdev, vblk->nvqs);
+	err = virtblk_init_tags(vblk);
+	if (err)
+		goto err_tags;
+	vblk->disk = compat_alloc_disk(&vblk->tag_set, &vblk->limits, vblk);
+	if (IS_ERR(vblk->disk)) {
+		err = PTR_ERR(vblk->disk);
+		virtio_err(vdev, "the block layer refuses the disk: %d\n", err);
+		goto err_disk;
+	}
+
+	/* Adding the disk reads its partitions, so the device has to work. */
+	virtio_device_ready(vdev);
+	virtblk_set_live(vblk);
+	err = virtblk_add_disk(vblk);
+	if (err)
+		goto err_add;
+	WRITE_ONCE(vblk->added, true);
+	virtblk_link_errors(vblk);
+	virtblk_enable_events(vblk);
+	virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
+		    vblk->disk->disk_name, vdev->legacy ? "legacy" : "modern",
+		    get_capacity(vblk->disk), vblk->nvqs,
+		    vblk->nvqs > 1 ? "queues" : "queue",
+		    vblk->tag_set.queue_depth);
+	return 0;
+
+err_add:
+	/* Reading zones may have found the device in need of repair. */
+	WRITE_ONCE(vblk->removing, true);
+	virtblk_disable_recovery(vblk);
+	virtio_reset_device(vdev);
+	vdev->transport->sync_irqs(vdev);
+	put_disk(vblk->disk);
+err_disk:
+	blk_mq_free_tag_set(&vblk->tag_set);
+err_tags:
+	virtio_reset_device(vdev);
+	virtblk_del_queues(vblk);
+err_limits:
+	kfree(vblk);
+	return err;
+}
+
+static void virtblk_remove(struct virtio_device *vdev)
+{
+	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
+
+	/* The disk goes: no event may change its size or cache meanwhile. */
+	WRITE_ONCE(vblk->removing, true);
+	virtio_config_disable(vdev);
+	cancel_work_sync(&vblk->config_work);
+
+	/* Who paused it for a reset from outside did not get that. */
+	virtblk_reset_done(vdev, -ENODEV);
+	/* A device that is gone finishes nothing: do not wait for it. */
+	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
+		virtblk_fail_all(vblk);
+	cancel_work_sync(&vblk->zones_work);
+	cancel_work_sync(&vblk->cache_work);
+	del_gendisk(vblk->disk);
+	virtblk_disable_recovery(vblk);
+
+	mutex_lock(&vblk->vdev_mutex);
+	virtio_reset_device(vdev);
+	vdev->transport->sync_irqs(vdev);
+	blk_mq_free_tag_set(&vblk->tag_set);
+	virtblk_del_queues(vblk);
+	/* Who still has the disk open finds no device any more. */
+	vblk->vdev = NULL;
+	mutex_unlock(&vblk->vdev_mutex);
+	put_disk(vblk->disk);
+}
+
+static struct virtio_driver virtblk_driver = {
+	.driver.name = "virtio_blk_lite",
+	.device = VIRTIO_ID_BLOCK,
+	.may_change = VIRTIO_BIT(BLK_RO),
+	.accept = virtblk_accept,
+	.probe = virtblk_probe,
+	.remove = virtblk_remove,
+	.config_changed = virtblk_config_changed,
+	.shutdown = virtblk_shutdown,
+	.freeze = virtblk_freeze,
+	.restore = virtblk_restore,
+	.reset_prepare = virtblk_reset_prepare,
+	.reset_done = virtblk_reset_done,
+};
+
+int virtio_blk_register(void)
+{
+	int err;
+
+	err = virtblk_init_state();
+	if (err)
+		return err;
+	err = virtblk_init_events();
+	if (err)
+		goto err_events;
+	virtblk_major = register_blkdev(0, "virtblk_lite");
+	if (virtblk_major < 0) {
+		err = virtblk_major;
+		goto err_major;
+	}
+	err = register_virtio_driver(&virtblk_driver);
+	if (err)
+		goto err_driver;
+	return 0;
+
+err_driver:
+	unregister_blkdev(virtblk_major, "virtblk_lite");
+err_major:
+	virtblk_exit_events();
+err_events:
+	virtblk_exit_state();
+	return err;
+}
+
+void virtio_blk_unregister(void)
+{
+	unregister_virtio_driver(&virtblk_driver);
+	unregister_blkdev(virtblk_major, "virtblk_lite");
+	virtblk_exit_events();
+	virtblk_exit_state();
+	ida_destroy(&virtblk_index_ida);
+}

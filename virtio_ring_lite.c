@@ -70,7 +70,7 @@ static int vring_split_init(struct virtqueue *vq, unsigned int align, int node)
 
 /**
  * vring_init() - lay a ring out in memory and get it ready for a device
- * @vq: packed, indirect, event_idx, swap and strong are set already
+ * @vq: packed, indirect, event_idx, little_endian and strong are set already
  * @num: descriptors; of a split ring a power of 2
  * @mem: at least vring_size() bytes, aligned to @align, reachable by the device
  * @align: as for vring_size()
@@ -248,29 +248,7 @@ void virtqueue_return_chain(struct virtqueue *vq, u16 head)
 }
 
 /**
- * virtqueue_trace_add() - the tracepoint of virtqueue_add(), when it is on
- * @vq: the queue
- * @head: of the buffer
- * @n: its descriptors
- */
-void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
-{
-	trace_virtqueue_add(vq, head, n);
-}
-
-/**
- * virtqueue_trace_kick() - the tracepoint of virtqueue_kick_prepare()
- * @vq: the queue
- * @idx: what was added reaches up to here
- * @kick: was a notification wanted
- */
-void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
-{
-	trace_virtqueue_kick(vq, idx, kick);
-}
-
-/**
- * virtqueue_split_look_again() - before a kick while other buffers are in flight
+ * virtqueue_split_recheck_kick() - before a kick while other buffers are in flight
  * @vq: the queue; the caller holds its submission lock
  *
  * A device that is at work on those often finds the new ones by itself an
@@ -278,67 +256,16 @@ void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
  * barrier too. The instant is shorter than leaving the guest. Return: true if the
  * device still has to be told.
  */
-bool virtqueue_split_look_again(const struct virtqueue *vq)
+bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 {
 	const virtio16_t *asks = vq->event_idx ? vq->avail_event :
 						 &vq->used->flags;
 	virtio16_t first = READ_ONCE(*asks);
 	unsigned int i;
 
-	for (i = 0; i < VRING_LOOKS && READ_ONCE(*asks) == first; i++)
+	for (i = 0; i < VRING_RECHECKS && READ_ONCE(*asks) == first; i++)
 		cpu_relax();
 	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
-}
-
-/* Section 4.1.5.2: to a port, or with the next place to be made available. */
-static void virtqueue_notify_other(const struct virtqueue *vq)
-{
-	if (vq->notify_data)
-		iowrite32((u32)READ_ONCE(vq->kicked_idx) << 16 | vq->notify_id,
-			  vq->notify);
-	else
-		iowrite16(vq->notify_id, vq->notify);
-}
-
-/**
- * virtqueue_notify() - tell the device that buffers are available
- * @vq: the queue; virtqueue_kick_prepare() said that a kick is wanted
- *
- * Section 4.1.5.2: 16 bits that name the queue; PCI-NOTIF-01 to 06. Context:
- * any, no lock needed.
- */
-void virtqueue_notify(const struct virtqueue *vq)
-{
-	trace_virtqueue_notify(vq, vq->index, 0);
-	/* One store, without iowrite16()'s look at where it goes. */
-	if (unlikely(vq->notify_other))
-		virtqueue_notify_other(vq);
-	else
-		writew(vq->notify_id, vq->notify);
-}
-
-/**
- * virtqueue_break() - the device broke the protocol
- * @vq: the queue
- * @what: it wrote
- * @value: that it wrote
- *
- * Said once; the owner of the queue decides what becomes of it. Return: NULL,
- * which is what virtqueue_get_buf() returns from now on.
- */
-void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
-{
-	if (!vq->broken)
-		pr_err("virtio%u: queue %u: device wrote a bad %s: %u\n",
-		       vq->device, vq->index, what, value);
-	vq->broken = true;
-	vq->batch_left = 0;
-	/* No descriptor looks used, or all that the device spoke of are taken. */
-	if (vq->packed)
-		vq->used_pos.lap = VRING_DESC_F_INDIRECT;
-	else
-		vq->used_end = vq->used_idx;
-	return NULL;
 }
 
 /* virtqueue_packed_batch() of a split ring; SPLIT-INORD-I01 */

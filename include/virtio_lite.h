@@ -58,9 +58,9 @@ struct virtio_registers {
  * @find_vqs: allocate vectors and rings for @nvqs queues and hand them to the
  *	      device. Each vqs[i] has its callback set, and num to the largest
  *	      ring that is wanted or 0. Those that are polled come last
- * @start_vqs: hand the same queues, emptied, to a device that was reset
- * @stop_vq: take one queue back from the device (RING_RESET)
- * @start_vq: hand it, emptied, to the device again
+ * @reinit_vqs: hand the same queues, emptied, to a device that was reset
+ * @reset_vq: take one queue back from the device (RING_RESET)
+ * @reinit_vq: hand it, emptied, to the device again
  * @alloc_rings: get a second ring of @size descriptors ready for each queue, or
  *		 for none, with -ENOMEM. May sleep
  * @swap_rings: each queue gets its second ring, which gets its first one. The
@@ -71,16 +71,16 @@ struct virtio_registers {
  * @queue_affinity: CPUs that a queue's interrupt is bound to, or NULL
  * @mask_irq: keep the handler of a queue's interrupt from running, and wait
  *	      until it does not; or let it run again. May sleep
- * @cut_off: keep a device that cannot be reset from memory
+ * @disable_dma: keep a device that cannot be reset from memory
  *
  * None of these is called to send or finish a request.
  */
 struct virtio_transport {
 	int (*find_vqs)(struct virtio_device *vdev, unsigned int nvqs,
 			struct virtqueue *vqs[]);
-	int (*start_vqs)(struct virtio_device *vdev);
-	int (*stop_vq)(struct virtio_device *vdev, unsigned int queue);
-	int (*start_vq)(struct virtio_device *vdev, unsigned int queue);
+	int (*reinit_vqs)(struct virtio_device *vdev);
+	int (*reset_vq)(struct virtio_device *vdev, unsigned int queue);
+	int (*reinit_vq)(struct virtio_device *vdev, unsigned int queue);
 	int (*alloc_rings)(struct virtio_device *vdev, unsigned int size);
 	void (*swap_rings)(struct virtio_device *vdev);
 	void (*free_rings)(struct virtio_device *vdev);
@@ -90,7 +90,7 @@ struct virtio_transport {
 						unsigned int queue);
 	void (*mask_irq)(struct virtio_device *vdev, unsigned int queue,
 			 bool mask);
-	void (*cut_off)(struct virtio_device *vdev);
+	void (*disable_dma)(struct virtio_device *vdev);
 };
 
 /**
@@ -140,8 +140,8 @@ struct virtio_device {
  * @freeze: let go of the device before it loses power or state; @keeps: it will
  *	    be the same kernel that takes it again, so it may keep its state
  * @restore: take it again; or an error says that it is of no use any more
- * @pause: the function is about to be reset from outside
- * @resume: it was; or an error says that it is of no use any more
+ * @reset_prepare: the function is about to be reset from outside
+ * @reset_done: it was; or an error says that it is of no use any more
  */
 struct virtio_driver {
 	struct device_driver driver;
@@ -154,8 +154,8 @@ struct virtio_driver {
 	void (*shutdown)(struct virtio_device *vdev);
 	int (*freeze)(struct virtio_device *vdev, bool keeps);
 	int (*restore)(struct virtio_device *vdev, int err);
-	void (*pause)(struct virtio_device *vdev);
-	void (*resume)(struct virtio_device *vdev, int err);
+	void ((*reset_prepare))(struct virtio_device *vdev);
+	void ((*reset_done))(struct virtio_device *vdev, int err);
 };
 
 #define dev_to_virtio(d)	container_of(d, struct virtio_device, dev)
@@ -203,11 +203,11 @@ void virtio_config_changed(struct virtio_device *vdev);
 void virtio_config_enable(struct virtio_device *vdev);
 void virtio_config_disable(struct virtio_device *vdev);
 int virtio_suspend_device(struct virtio_device *vdev);
-int virtio_wake_device(struct virtio_device *vdev);
+int virtio_resume_device(struct virtio_device *vdev);
 int virtio_device_freeze(struct virtio_device *vdev, bool keeps);
 int virtio_device_restore(struct virtio_device *vdev, int err);
-void virtio_device_pause(struct virtio_device *vdev);
-void virtio_device_resume(struct virtio_device *vdev, int err);
+void virtio_device_reset_prepare(struct virtio_device *vdev);
+void virtio_device_reset_done(struct virtio_device *vdev, int err);
 
 u8 virtio_cread8(struct virtio_device *vdev, unsigned int off);
 u16 virtio_cread16(struct virtio_device *vdev, unsigned int off);
@@ -231,7 +231,9 @@ int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 		     size_t size, int node);
 void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem);
 
-/* virtio_blk_lite.c and virtio_pci_lite.c; called by the module's entry */
+/* What virtio_main_lite.c starts and stops. */
+int virtio_bus_register(void);
+void virtio_bus_unregister(void);
 int virtio_blk_register(void);
 void virtio_blk_unregister(void);
 int virtio_pci_register(void);

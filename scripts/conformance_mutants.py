@@ -23,9 +23,9 @@ sys.path.insert(0, str(TREE / "scripts"))
 import vbl                              # noqa: E402
 from vbl.tree import sources            # noqa: E402
 
-RING, BUS = "virtio_ring_lite.c", "virtio_bus_lite.c"
-STATUS, COMMAND = "virtio_status_lite.c", "virtio_blk_cmd_lite.c"
-MODERN, BLK = "virtio_pci_modern_lite.c", "virtio_blk_lite.c"
+RING, QUEUE = "virtio_ring_lite.c", "ring/queue.c"
+STATUS, FEATURES, CONFIG = "bus/status.c", "bus/features.c", "bus/config.c"
+MODERN, SUBMIT, COMMAND = "pci/modern.c", "blk/submit.c", "blk/command.c"
 HEADER = "include/virtio_ring_lite.h"
 SPLIT = "test_work and split and not indirect"
 PACKED = "test_work and packed and not indirect"
@@ -43,7 +43,7 @@ class Mutant:
 
 
 MUTANTS = [
-    Mutant("chain-too-long", "virtio_blk_disk_lite.c",
+    Mutant("chain-too-long", "blk/queues.c",
            "lim->max_segments = min(lim->max_segments,",
            "lim->max_segments = max(lim->max_segments,",
            "test_size and split and 8 and not plain"),
@@ -54,16 +54,16 @@ MUTANTS = [
            "test_kick_data and split and 38"),
     Mutant("status-backwards", STATUS,
            "vdev->regs->get_status(vdev) | status);", "status);", SPLIT),
-    Mutant("config-without-generation", BUS,
+    Mutant("config-without-generation", CONFIG,
            "generation == vdev->regs->generation(vdev))", "true)",
            "test_torn_capacity and modern"),
     Mutant("reset-not-awaited", STATUS, "\t\tif (!status)\n\t\t\treturn 0;",
            "\t\tif (status != VIRTIO_S_GONE)\n\t\t\treturn 0;",
            "test_slow_reset and modern"),
-    Mutant("features-ok-not-read", BUS,
+    Mutant("features-ok-not-read", FEATURES,
            "if (!(vdev->regs->get_status(vdev) & VIRTIO_S_FEATURES_OK)) {",
            "if (vdev->index < 0) {", "test_features_refused"),
-    Mutant("everything-accepted", BUS, "\treturn accepted;\n",
+    Mutant("everything-accepted", FEATURES, "\treturn accepted;\n",
            "\treturn offered;\n", "test_every_bit"),
     Mutant("vector-not-read", MODERN,
            "return vp_read16(vp, VIRTIO_PCI_COMMON_QVECTOR);",
@@ -76,20 +76,20 @@ MUTANTS = [
            "\tvp_write32(vp, off, lower_32_bits(val));\n"
            "\tvp_write32(vp, off + 4, upper_32_bits(val));\n",
            "\twriteq(val, vp->common.base + off);\n", SPLIT),
-    Mutant("wrong-kick", RING, "writew(vq->notify_id, vq->notify);",
+    Mutant("wrong-kick", QUEUE, "writew(vq->notify_id, vq->notify);",
            "writew(vq->notify_id + 1, vq->notify);", SPLIT),
-    Mutant("reserved-word", BLK,
+    Mutant("reserved-word", SUBMIT,
            "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n",
            "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n"
            "\theader->reserved = vring32(&vvq->vq, 0x4004);\n", SPLIT),
-    Mutant("flush-with-sector", BLK,
+    Mutant("flush-with-sector", SUBMIT,
            "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 0);",
            "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 8);",
            SPLIT),
-    Mutant("unmap-in-discard", BLK,
+    Mutant("unmap-in-discard", SUBMIT,
            "type = VIRTIO_BLK_T_DISCARD, flags = 0;",
            "type = VIRTIO_BLK_T_DISCARD, flags = 1;", SPLIT),
-    Mutant("any-status-is-good", "virtio_blk_done_lite.c", "\tswitch (status) {",
+    Mutant("any-status-is-good", "blk/complete.c", "\tswitch (status) {",
            "\tif (status == 77)\n\t\treturn BLK_STS_OK;\n"
            "\tswitch (status) {", "test_status and split"),
     Mutant("flags-with-event-idx", HEADER,

@@ -8,7 +8,7 @@
 
 #include <linux/blk-mq.h>
 #include "compat/compat.h"
-#include "virtio_blk_lite.h"
+#include "virtio_blk_limits.h"
 
 /*
  * A plug's list of requests. Without a type of its own it holds the youngest
@@ -74,12 +74,6 @@ static inline void compat_rq_enter(struct request *rq)
 
 #endif
 
-/*
- * Zoned disks, where the kernel orders writes to zones by itself: others need a
- * scheduler for that, and are not worth it.
- */
-#ifdef COMPAT_HAVE_ZONED
-
 /* Whom zones are reported to. */
 struct compat_report {
 #ifdef COMPAT_HAVE_REPORT_ARGS
@@ -90,8 +84,11 @@ struct compat_report {
 #endif
 };
 
-int virtblk_report_zones(struct gendisk *disk, sector_t sector,
-			 unsigned int nr_zones, const struct compat_report *to);
+/*
+ * Zoned disks, where the kernel orders writes to zones by itself: others need a
+ * scheduler for that, and are not worth it.
+ */
+#ifdef COMPAT_HAVE_ZONED
 
 #ifdef COMPAT_HAVE_REPORT_ARGS
 
@@ -102,13 +99,15 @@ static inline int compat_report_zone(const struct compat_report *to,
 	return disk_report_zone(disk, zone, i, to->args);
 }
 
-static inline int compat_report_zones(struct gendisk *disk, sector_t sector,
-				      unsigned int nr_zones,
-				      struct blk_report_zones_args *args)
-{
-	const struct compat_report to = { .args = args };
-
-	return virtblk_report_zones(disk, sector, nr_zones, &to);
+/* ->report_zones by a function that takes a struct compat_report. */
+#define COMPAT_DEFINE_REPORT_ZONES(name, report)			\
+static int name(struct gendisk *disk, sector_t sector,			\
+		unsigned int nr_zones,					\
+		struct blk_report_zones_args *args)			\
+{									\
+	const struct compat_report to = { .args = args };		\
+									\
+	return report(disk, sector, nr_zones, &to);			\
 }
 
 #else
@@ -120,13 +119,13 @@ static inline int compat_report_zone(const struct compat_report *to,
 	return to->cb(zone, i, to->data);
 }
 
-static inline int compat_report_zones(struct gendisk *disk, sector_t sector,
-				      unsigned int nr_zones, report_zones_cb cb,
-				      void *data)
-{
-	const struct compat_report to = { .cb = cb, .data = data };
-
-	return virtblk_report_zones(disk, sector, nr_zones, &to);
+#define COMPAT_DEFINE_REPORT_ZONES(name, report)			\
+static int name(struct gendisk *disk, sector_t sector,			\
+		unsigned int nr_zones, report_zones_cb cb, void *data)	\
+{									\
+	const struct compat_report to = { .cb = cb, .data = data };	\
+									\
+	return report(disk, sector, nr_zones, &to);			\
 }
 
 #endif

@@ -10,7 +10,7 @@ TREE = Path(__file__).resolve().parents[2]
 # Rooms whose files never end up in the module.
 NOT_KERNEL = ("scripts", "selftests", "Documentation", "dkms", "packaging")
 # ... but for what only a test build of the module takes in.
-TEST_BUILD = "selftests/fail/"
+TEST_BUILD = "scripts/fail_points/"
 # What a build leaves behind, for trees that are not a git checkout.
 BUILD_SUFFIXES = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".symvers",
                   ".pyc", ".d", ".a")

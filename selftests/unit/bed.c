@@ -124,7 +124,7 @@ static void init_ring(struct bed *b)
 	vq->packed = b->cfg.packed;
 	vq->indirect = b->cfg.indirect;
 	vq->event_idx = b->cfg.event_idx;
-	vq->swap = !b->cfg.legacy;
+	vq->little_endian = !b->cfg.legacy;
 	vq->strong = b->cfg.strong;
 	vq->notify = &b->doorbell;
 	vq->notify_id = vq->index;

@@ -217,7 +217,7 @@ static void use(struct model *m)
 }
 
 /*
- * The driver harvests
+ * The driver reaps
  */
 
 static void harvest(struct model *m)

@@ -263,9 +263,9 @@ static void device_at_work_comes_by_itself(struct bed *b)
 {
 	unsigned int i;
 
-	if (b->cfg.num < VRING_BUSY + 2)
+	if (b->cfg.num < VRING_RECHECK_MIN + 2)
 		return;
-	for (i = 0; i < VRING_BUSY; i++) {
+	for (i = 0; i < VRING_RECHECK_MIN; i++) {
 		device_arm(&b->dev);
 		bed_add(b, i, 1, 0);
 		shim.loads = 0;
@@ -286,7 +286,7 @@ static void device_at_work_comes_by_itself(struct bed *b)
 	bed_add(b, i, 1, 0);
 	shim.loads = 0;
 	CHECK(virtqueue_kick_prepare(b->vq));
-	CHECK_EQ(shim.loads, 3 + VRING_LOOKS);
+	CHECK_EQ(shim.loads, 3 + VRING_RECHECKS);
 }
 
 /* One that has nothing else to do is not waited for. */

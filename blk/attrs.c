@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What user space asks a disk: the attributes in /sys/block/vdX/, its unique id
+ * and its geometry.
+ */
+#include <linux/hdreg.h>
+#include <linux/sysfs.h>
+#include "blk/attrs.h"
+#include "blk/cache.h"
+#include "blk/command.h"
+#include "blk/resize.h"
+#include "compat/blk.h"
+
+static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	int err = virtblk_get_id(vblk, buf);
+
+	if (err == -EIO || err == -EOPNOTSUPP)
+		return 0;	/* no serial number is not an error */
+	if (err)
+		return err;
+	/* BLK-OP-08: up to 20 bytes, with a NUL behind or not */
+	return strnlen(buf, VIRTIO_BLK_ID_LEN);
+}
+static DEVICE_ATTR_RO(serial);
+
+static umode_t virtblk_attr_mode(struct kobject *kobj, struct attribute *attr,
+				 int n)
+{
+	struct virtblk *vblk = dev_to_disk(kobj_to_dev(kobj))->private_data;
+
+	if (attr == &virtblk_cache_type_attr.attr &&
+	    !virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_CONFIG_WCE))
+		return 0444;
+	return attr->mode;
+}
+
+/* What went wrong so far: /sys/block/vdX/errors/ */
+#define VIRTBLK_COUNT_ATTR(name)					\
+static ssize_t name##_show(struct device *dev,				\
+			   struct device_attribute *attr, char *buf)	\
+{									\
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;		\
+									\
+	return sysfs_emit(buf, "%u\n", READ_ONCE(vblk->counts.name));	\
+}									\
+static DEVICE_ATTR_RO(name)
+
+VIRTBLK_COUNT_ATTR(resets);
+VIRTBLK_COUNT_ATTR(queue_resets);
+VIRTBLK_COUNT_ATTR(protocol);
+VIRTBLK_COUNT_ATTR(lost_interrupts);
+VIRTBLK_COUNT_ATTR(lost_completions);
+VIRTBLK_COUNT_ATTR(slow);
+
+static struct attribute *virtblk_errors_attrs[] = {
+	&dev_attr_resets.attr,
+	&dev_attr_queue_resets.attr,
+	&dev_attr_protocol.attr,
+	&dev_attr_lost_interrupts.attr,
+	&dev_attr_lost_completions.attr,
+	&dev_attr_slow.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_errors_group = {
+	.name = "errors",
+	.attrs = virtblk_errors_attrs,
+};
+
+static struct attribute *virtblk_attrs[] = {
+	&dev_attr_serial.attr,
+	&virtblk_cache_type_attr.attr,
+	&virtblk_ring_size_attr.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_attr_group = {
+	.attrs = virtblk_attrs,
+	.is_visible = virtblk_attr_mode,
+};
+
+/* Wear, /sys/block/vdX/lifetime/: section 5.2.6, GET_LIFETIME */
+static int virtblk_get_lifetime(struct device *dev, size_t field)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	struct virtio_blk_lifetime life;
+	struct virtblk_query query = {
+		.type = VIRTIO_BLK_T_GET_LIFETIME,
+		.len = sizeof(life),
+		.answer = &life,
+	};
+	int err = virtblk_execute_query(vblk, &query);
+
+	return err ?: le16_to_cpup((void *)&life + field);
+}
+
+static ssize_t pre_eol_info_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	static const char *const text[] = {
+		"unknown", "normal", "warning: 80% of the reserved blocks are used",
+		"urgent: 90% of the reserved blocks are used"
+	};
+	int got = virtblk_get_lifetime(dev, offsetof(struct virtio_blk_lifetime,
+						     pre_eol_info));
+
+	if (got < 0)
+		return got;
+	if (got >= ARRAY_SIZE(text))
+		return sysfs_emit(buf, "reserved value %d\n", got);
+	return sysfs_emit(buf, "%s\n", text[got]);
+}
+static DEVICE_ATTR_RO(pre_eol_info);
+
+static ssize_t virtblk_show_wear(struct device *dev, size_t field, char *buf)
+{
+	int got = virtblk_get_lifetime(dev, field);
+
+	if (got < 0)
+		return got;
+	if (!got)
+		return sysfs_emit(buf, "unknown\n");
+	if (got <= 10)
+		return sysfs_emit(buf, "%d%% to %d%% used\n", (got - 1) * 10, got * 10);
+	if (got == 11)
+		return sysfs_emit(buf, "past its estimated life\n");
+	return sysfs_emit(buf, "reserved value %d\n", got);
+}
+
+static ssize_t type_a_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_a),
+				 buf);
+}
+static DEVICE_ATTR_RO(type_a);
+
+static ssize_t type_b_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_b),
+				 buf);
+}
+static DEVICE_ATTR_RO(type_b);
+
+static struct attribute *virtblk_lifetime_attrs[] = {
+	&dev_attr_pre_eol_info.attr,
+	&dev_attr_type_a.attr,
+	&dev_attr_type_b.attr,
+	NULL,
+};
+
+static const struct attribute_group virtblk_lifetime_group = {
+	.name = "lifetime",
+	.attrs = virtblk_lifetime_attrs,
+};
+
+static const struct attribute_group *virtblk_attr_groups[] = {
+	&virtblk_attr_group,
+	&virtblk_errors_group,
+	NULL,
+};
+
+static const struct attribute_group *virtblk_lifetime_groups[] = {
+	&virtblk_attr_group,
+	&virtblk_errors_group,
+	&virtblk_lifetime_group,
+	NULL,
+};
+
+/**
+ * virtblk_groups() - what of a disk is in sysfs besides the usual
+ * @vblk: the disk
+ */
+const struct attribute_group **virtblk_groups(struct virtblk *vblk)
+{
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_LIFETIME))
+		return virtblk_lifetime_groups;
+	return virtblk_attr_groups;
+}
+
+/**
+ * virtblk_link_errors() - errors/ under the name that it had before
+ * @vblk: the disk, added
+ */
+void virtblk_link_errors(struct virtblk *vblk)
+{
+	struct kobject *kobj = &disk_to_dev(vblk->disk)->kobj;
+
+	if (compat_only_sysfs_link_entry_to_kobj(kobj, kobj, "errors", "trouble"))
+		virtio_notice(vblk->vdev, "%s: no link from trouble to errors\n",
+			      vblk->disk->disk_name);
+}
+
+/**
+ * virtblk_get_unique_id() - ->get_unique_id: the serial number
+ * @disk: the disk
+ * @id: filled
+ * @type: of the id; as text the serial number is none of the other kinds
+ *
+ * Return: its length or an error.
+ */
+int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
+			  enum blk_unique_id type)
+{
+	char serial[VIRTIO_BLK_ID_LEN];
+	int len, err;
+
+	if (type != BLK_UID_T10)
+		return -EINVAL;
+	err = virtblk_get_id(disk->private_data, serial);
+	if (err)
+		return err;
+	len = strnlen(serial, sizeof(serial));
+	/* Cut short it would not be unique. */
+	if (!len || len > 16)
+		return -EINVAL;
+	memcpy(id, serial, len);
+	return len;
+}
+
+/**
+ * virtblk_getgeo() - ->getgeo: cylinders, heads and sectors
+ * @arg: the disk
+ * @geo: filled
+ *
+ * Return: 0; -ENXIO if the device was removed.
+ */
+int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
+{
+	struct gendisk *disk = compat_getgeo_disk(arg);
+	struct virtblk *vblk = disk->private_data;
+	int err = 0;
+
+	mutex_lock(&vblk->vdev_mutex);
+	if (!vblk->vdev) {
+		err = -ENXIO;
+	} else if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_GEOMETRY)) {
+		geo->cylinders = virtio_cread16(vblk->vdev, VIRTIO_BLK_CFG_CYLINDERS);
+		geo->heads = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_HEADS);
+		geo->sectors = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_SECTORS);
+	} else {
+		/* What disks without one have been given for decades. */
+		geo->heads = 64;
+		geo->sectors = 32;
+		geo->cylinders = get_capacity(disk) >> 11;
+	}
+	mutex_unlock(&vblk->vdev_mutex);
+	return err;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The disk driver's types. Each file has a header of its own name for what it
+ * does for others; see virtio_blk_lite.c for the list.
+ */
+#ifndef _BLK_BLK_H
+#define _BLK_BLK_H
+
+#include <linux/blk-mq.h>
+#include <linux/sizes.h>
+#include "virtio_blk_limits.h"
+#include "virtio_lite.h"
+#include "virtio_ring_lite.h"
+
+/* Header and status around the data of a request. */
+#define VIRTBLK_EXTRA_DESC	2
+/* The same for what the driver says itself: its data follows in the table. */
+#define VIRTBLK_PAYLOAD_DESC	(VIRTBLK_EXTRA_DESC + 1)
+/* Descriptors that every tag has of its own. */
+#define VIRTBLK_SLOT_DESC	14
+/* Most data segments of a request; more than any I/O size makes use of. */
+#define VIRTBLK_MAX_SEGMENTS	1022
+/* Long tables are put together from blocks: one is enough for 128 KiB. */
+#define VIRTBLK_BLOCK_DESC	36
+/* Bytes of all blocks of a queue, unless that is too little for some tables. */
+#define VIRTBLK_BLOCKS_BYTES	SZ_32K
+#define VIRTBLK_LONG_TABLES	4
+
+/**
+ * struct virtblk_slot - what a tag shares with the device
+ * @header: of the request; read by the device
+ * @append_sector: where a zone append went; written by the device
+ * @status: written by the device, preset to VIRTIO_BLK_S_UNWRITTEN
+ * @table: descriptors of a request that fits; behind those in use, the ranges
+ *	   of a discard or the answer to a query
+ *
+ * A slot belongs to the device while its tag is in flight.
+ */
+struct virtblk_slot {
+	struct virtio_blk_header header;
+	__le64 append_sector;
+	u8 status;
+	u8 unused[7];
+	struct vring_desc table[VIRTBLK_SLOT_DESC];
+};
+
+/* What becomes of a request that comes back. */
+enum virtblk_disposition {
+	VIRTBLK_COMPLETE,	/* as its status says */
+	VIRTBLK_REQUEUE,	/* the device was reset: send it again */
+	VIRTBLK_FAIL,		/* the device is dead */
+};
+
+/**
+ * struct virtblk_query - a question to the device
+ * @type: VIRTIO_BLK_T_ of the request
+ * @len: bytes of the answer
+ * @sector: that the question is about, or 0
+ * @answer: where it goes; of at most VIRTIO_BLK_ID_LEN bytes
+ * @dma: or where the device puts it by itself
+ */
+struct virtblk_query {
+	u32 type;
+	u32 len;
+	u64 sector;
+	void *answer;
+	dma_addr_t dma;
+};
+
+/**
+ * struct virtblk_req - what the driver keeps with each request
+ * @status: read once from the slot when the request came back
+ * @disposition: enum virtblk_disposition
+ * @holds: one of the following is in use
+ * @table: first block of a long table, counted from 1; 0 is the slot's own
+ * @nmapped: data segments that are mapped (ACCESS_PLATFORM)
+ * @blocks: how many blocks the long table has
+ * @late: it did not come back in time
+ * @fail: it ends with an error when the device was reset
+ * @others: requests in flight on its queue when that was found
+ * @reaps: of its queue at that time
+ * @query: of our own, for REQ_OP_DRV_IN
+ *
+ * Outside of the driver @disposition, @holds, @table, @nmapped, @late and @fail
+ * are 0.
+ */
+struct virtblk_req {
+	u8 status;
+	u8 disposition;
+	bool holds;
+	u8 table;
+	u16 nmapped;
+	u8 blocks;
+	bool late;
+	bool fail;
+	u32 others;
+	u32 reaps;
+	struct virtblk_query *query;
+};
+
+/**
+ * struct virtblk_counts - what went wrong, for people to see
+ * @resets: the device, or one of its queues alone, was reset and came back
+ * @queue_resets: those of a queue alone
+ * @protocol: it wrote what it must not
+ * @lost_interrupts: a request was found in the ring without one
+ * @lost_completions: a request never came back, younger ones did
+ * @slow: a request was late, and waited for
+ *
+ * Counted without a lock: one that is lost does no harm.
+ */
+struct virtblk_counts {
+	unsigned int resets;
+	unsigned int queue_resets;
+	unsigned int protocol;
+	unsigned int lost_interrupts;
+	unsigned int lost_completions;
+	unsigned int slow;
+};
+
+/* What a queue does with requests that are dispatched to it. */
+enum virtblk_vq_state {
+	VIRTBLK_VQ_RUNNING,	/* they go to the device */
+	VIRTBLK_VQ_QUIESCED,	/* they are sent back, to come again later */
+	VIRTBLK_VQ_DEAD,	/* they fail */
+};
+
+/**
+ * struct virtblk_vq - one virtqueue and the hardware queue that it is
+ * @vq: the ring
+ * @slots: one per tag
+ * @slots_dma: where the device finds them
+ * @max_desc_len: bytes that one descriptor may cover
+ * @slot_segments: segments whose descriptors fit a slot, one for each; 0 if
+ *		   data has to be mapped (ACCESS_PLATFORM), or the tag is not
+ *		   the head (IN_ORDER)
+ * @state: enum virtblk_vq_state
+ * @needs_reset: the queue has to be repaired
+ * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag, then one for each
+ *	    descriptor of @blocks (ACCESS_PLATFORM), or NULL
+ * @blocks: what long tables are put together from
+ * @blocks_dma: where the device finds them
+ * @block_desc: descriptors in a block
+ * @nblocks: how many there are; at most BITS_PER_LONG
+ * @vblk: whose it is
+ * @hctx: the hardware queue of the block layer
+ * @mem: memory of @slots and of @blocks
+ * @lock: submission lock: serialises adding to @vq
+ * @waiting: @hctx was stopped until a table or ring slots come back
+ * @free_blocks: bit i: block i is free
+ * @poll_lock: of a queue without interrupt: who takes what came back
+ */
+struct virtblk_vq {
+	struct virtqueue vq;
+
+	struct virtblk_slot *slots;
+	dma_addr_t slots_dma;
+	u32 max_desc_len;
+	u16 slot_segments;
+	u8 state;
+	bool needs_reset;
+	dma_addr_t *mapped;
+	struct vring_desc *blocks;
+	dma_addr_t blocks_dma;
+	unsigned int block_desc;
+	unsigned int nblocks;
+	struct virtblk *vblk;
+	struct blk_mq_hw_ctx *hctx;
+	struct virtio_mem mem[2];
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	bool waiting;
+	atomic_long_t free_blocks;
+	spinlock_t poll_lock; /* see above */
+};
+
+/**
+ * virtblk_max_chain() - descriptors of the longest request with data
+ * @lim: what the disk can do; final
+ */
+static inline unsigned int virtblk_max_chain(const struct virtblk_limits *lim)
+{
+	return lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
+}
+
+/* Life of a disk; blk/state.c has what moves it. */
+enum virtblk_state {
+	VIRTBLK_NEW,		/* there is no disk yet that could be repaired */
+	VIRTBLK_LIVE,		/* requests go to the device */
+	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
+	VIRTBLK_RESIZING,	/* it is idle, and its queues get other rings */
+	VIRTBLK_DEAD,		/* every request fails */
+};
+
+/**
+ * struct virtblk - one disk
+ * @vdev: the device; NULL once it was removed while the disk is still open
+ * @vdev_mutex: held by whoever uses @vdev from outside of the request path
+ * @disk: the block layer's side
+ * @tag_set: tags of all queues
+ * @vqs: @nvqs of them
+ * @nvqs: queues
+ * @npolled: of these, the last that have no interrupt
+ * @index: number behind the name of the disk
+ * @limits: of the device; writeback follows the cache mode in use
+ * @state: enum virtblk_state
+ * @needs_reset: the device has to be reset, not one of its queues alone
+ * @resizing: a resize of the rings, which del_gendisk() waits for, has the
+ *	      queue frozen
+ * @added: config changes are heard of; before, probe looks after all of it
+ * @removing: no more config changes, and no waiting for a device that is slow
+ * @paused: between virtblk_reset_prepare() and virtblk_reset_done(), or while
+ *	    the system sleeps
+ * @asleep: the device was suspended with its state
+ * @recover_work: resets the device, or one of its queues
+ * @config_work: acts on a config change
+ * @zones_work: looks at the zones again when there are more or fewer
+ * @cache_work: follows the device when it changes how it caches
+ * @recover_last: jiffies of the last recovery
+ * @recover_reaps: of all queues at that time
+ * @recover_count: recoveries in a row that did not help
+ * @counts: of errors
+ */
+struct virtblk {
+	struct virtio_device *vdev;
+	struct mutex vdev_mutex; /* see above */
+	struct gendisk *disk;
+	struct blk_mq_tag_set tag_set;
+	struct virtblk_vq *vqs;
+	unsigned int nvqs;
+	unsigned int npolled;
+	int index;
+	struct virtblk_limits limits;
+	int state;
+	bool needs_reset;
+	bool resizing;
+	bool added;
+	bool removing;
+	bool paused;
+	bool asleep;
+	struct work_struct recover_work;
+	struct work_struct config_work;
+	struct work_struct zones_work;
+	struct work_struct cache_work;
+	unsigned long recover_last;
+	u32 recover_reaps;
+	unsigned int recover_count;
+	struct virtblk_counts counts;
+};
+
+#endif /* _BLK_BLK_H */

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Does the device cache writes? Then what was written is safe after a flush
+ * only. The mode changes when the user says so in cache_type, or when the device
+ * does by itself (CONFIG_WCE).
+ *
+ * The block layer may believe in a cache that is none, but never the other way
+ * round: it would flush nothing. And a device that is reset meanwhile is told
+ * what vblk->limits says.
+ */
+#include "blk/cache.h"
+#include "compat/blk.h"
+
+static const char *const virtblk_cache_types[] = { "write through", "write back" };
+
+/**
+ * virtblk_read_writeback() - does the device cache writes
+ * @vdev: the device, after FEATURES_OK (BLK-INIT-04)
+ *
+ * BLK-INIT-02, BLK-INIT-03
+ */
+bool virtblk_read_writeback(struct virtio_device *vdev)
+{
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
+		return virtio_cread8(vdev, VIRTIO_BLK_CFG_WRITEBACK);
+	return virtio_has_feature(vdev, VIRTIO_F_BLK_FLUSH);
+}
+
+/* From here on the device may cache. */
+static int virtblk_gain_cache(struct virtblk *vblk)
+{
+	int err = compat_set_writeback(vblk->disk, true);
+
+	if (!err)
+		vblk->limits.writeback = true;
+	return err;
+}
+
+/* The device says that it does not cache any more. */
+static int virtblk_lose_cache(struct virtblk *vblk)
+{
+	struct request_queue *q = vblk->disk->queue;
+	int err;
+
+	vblk->limits.writeback = false;
+	/*
+	 * BLK-OP-13: what was written before is not safe yet, and what is on its
+	 * way may be either.
+	 */
+	compat_unfreeze_queue(q, compat_freeze_queue(q));
+	err = blkdev_issue_flush(vblk->disk->part0);
+	if (!err && virtblk_read_writeback(vblk->vdev))
+		err = -EIO;
+	if (!err)
+		err = compat_set_writeback(vblk->disk, false);
+	if (err)
+		vblk->limits.writeback = true;
+	return err;
+}
+
+static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
+{
+	bool before = vblk->limits.writeback;
+	int err = 0;
+
+	if (!vblk->vdev)
+		return -ENODEV;
+	if (writeback && !before)
+		err = virtblk_gain_cache(vblk);
+	if (err)
+		return err;
+	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
+	if (!writeback && before)
+		err = virtblk_lose_cache(vblk);
+	else if (virtblk_read_writeback(vblk->vdev) != writeback)
+		err = -EIO;
+	if (!err)
+		return 0;
+
+	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, before);
+	if (writeback && !before)
+		virtblk_lose_cache(vblk);
+	return err;
+}
+
+/**
+ * virtblk_cache_work() - the device caches writes in another way than before
+ * @work: of the disk
+ *
+ * Apart from the config work for the reason that virtblk_zones_work() is.
+ */
+void virtblk_cache_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, cache_work);
+	bool writeback;
+
+	mutex_lock(&vblk->vdev_mutex);
+	writeback = virtblk_read_writeback(vblk->vdev);
+	if (writeback != vblk->limits.writeback &&
+	    !(writeback ? virtblk_gain_cache(vblk) : virtblk_lose_cache(vblk)))
+		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",
+			    vblk->disk->disk_name, virtblk_cache_types[writeback]);
+	mutex_unlock(&vblk->vdev_mutex);
+}
+
+static ssize_t cache_type_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", virtblk_cache_types[vblk->limits.writeback]);
+}
+
+static ssize_t cache_type_store(struct device *dev,
+				struct device_attribute *attr,
+				const char *buf, size_t count)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	int mode = sysfs_match_string(virtblk_cache_types, buf);
+	int err;
+
+	if (mode < 0)
+		return mode;
+	mutex_lock(&vblk->vdev_mutex);
+	err = virtblk_set_cache_mode(vblk, mode);
+	mutex_unlock(&vblk->vdev_mutex);
+	return err ?: count;
+}
+
+struct device_attribute virtblk_cache_type_attr = __ATTR_RW(cache_type);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Requests on their way back. */
+#ifndef _BLK_COMPLETE_H
+#define _BLK_COMPLETE_H
+
+#include "blk/blk.h"
+
+irqreturn_t virtblk_done(struct virtqueue *vq);
+irqreturn_t virtblk_done_in_order(struct virtqueue *vq);
+irqreturn_t virtblk_done_polled(struct virtqueue *vq);
+int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
+void virtblk_request_done(struct request *rq);
+
+#endif /* _BLK_COMPLETE_H */

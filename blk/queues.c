@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The queues of a disk: how many, how deep, with how much memory; and which CPU
+ * uses which.
+ */
+#include <linux/module.h>
+#include <linux/slab.h>
+#include "blk/complete.h"
+#include "blk/mem.h"
+#include "blk/queues.h"
+
+static int virtblk_set_uint(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, VRING_MAX_SIZE);
+}
+
+static const struct kernel_param_ops virtblk_uint_ops = {
+	.set = virtblk_set_uint,
+	.get = param_get_uint,
+};
+
+static unsigned int num_queues;
+module_param_cb(num_queues, &virtblk_uint_ops, &num_queues, 0444);
+MODULE_PARM_DESC(num_queues,
+		 "Most queues per disk (default: 0, as many as there are CPUs)");
+
+static unsigned int queue_depth;
+module_param_cb(queue_depth, &virtblk_uint_ops, &queue_depth, 0444);
+MODULE_PARM_DESC(queue_depth,
+		 "Most requests in flight per queue (default: 0, as many as its ring holds)");
+
+static unsigned int poll_queues;
+module_param_cb(poll_queues, &virtblk_uint_ops, &poll_queues, 0444);
+MODULE_PARM_DESC(poll_queues,
+		 "Of a disk's queues, how many have no interrupt and are polled; at least one has (default: 0)");
+
+/*
+ * At most a queue per CPU, of either kind: more would only cost memory. One has
+ * to be left for all that is not polled.
+ */
+static void virtblk_choose_queues(struct virtblk *vblk)
+{
+	unsigned int n = vblk->limits.num_queues;
+
+	vblk->npolled = min3(poll_queues, n - 1, num_possible_cpus());
+	n = min(n - vblk->npolled, num_possible_cpus());
+	if (num_queues)
+		n = min(n, num_queues);
+	vblk->nvqs = n + vblk->npolled;
+}
+
+static irqreturn_t (*virtblk_callback(struct virtblk *vblk, unsigned int i))
+		   (struct virtqueue *vq)
+{
+	if (i >= vblk->nvqs - vblk->npolled)
+		return virtblk_done_polled;
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_IN_ORDER))
+		return virtblk_done_in_order;
+	return virtblk_done;
+}
+
+/**
+ * virtblk_ring_size() - descriptors of the smallest ring, which all keep to
+ * @vblk: the disk, with its queues
+ */
+unsigned int virtblk_ring_size(const struct virtblk *vblk)
+{
+	unsigned int num = vblk->vqs[0].vq.num, i;
+
+	for (i = 1; i < vblk->nvqs; i++)
+		num = min_t(unsigned int, num, vblk->vqs[i].vq.num);
+	return num;
+}
+
+/*
+ * How many requests a ring takes: one per slot with INDIRECT_DESC, else as
+ * many as fit with their smallest chain of header, data and status.
+ */
+static unsigned int virtblk_choose_depth(struct virtblk *vblk)
+{
+	unsigned int depth = virtblk_ring_size(vblk);
+
+	if (!vblk->vqs[0].vq.indirect)
+		depth /= VIRTBLK_EXTRA_DESC + 1;
+	if (queue_depth)
+		depth = min(depth, queue_depth);
+	return min_t(unsigned int, depth, BLK_MQ_MAX_DEPTH);
+}
+
+/*
+ * What a request can hold follows from the ring: no chain is longer than that,
+ * also when indirect (SPLIT-INDIR-03). Ranges of a discard lie where further
+ * descriptors would, and one descriptor covers them.
+ */
+static int virtblk_fit_segments(struct virtblk *vblk)
+{
+	struct virtblk_limits *lim = &vblk->limits;
+	unsigned int num = virtblk_ring_size(vblk), desc;
+
+	lim->max_segments = min(lim->max_segments,
+				(num - VIRTBLK_EXTRA_DESC) /
+				lim->desc_per_segment);
+	if (!lim->max_segments) {
+		virtio_err(vblk->vdev, "a page takes %u descriptors of %u bytes, the ring has %u\n",
+			   lim->desc_per_segment, lim->max_desc_len, num);
+		return -EINVAL;
+	}
+	desc = max_t(unsigned int, virtblk_max_chain(lim), VIRTBLK_SLOT_DESC);
+	lim->max_discard_segs = min3(lim->max_discard_segs,
+				     desc - VIRTBLK_PAYLOAD_DESC,
+				     (u32)(lim->max_desc_len /
+					   sizeof(struct virtio_blk_range)));
+	return 0;
+}
+
+static void virtblk_free_all_mem(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		virtblk_free_mem(vblk, &vblk->vqs[i]);
+}
+
+/**
+ * virtblk_del_queues() - undo virtblk_init_queues()
+ * @vblk: the disk, whose device was reset
+ */
+void virtblk_del_queues(struct virtblk *vblk)
+{
+	virtblk_free_all_mem(vblk);
+	vblk->vdev->transport->del_vqs(vblk->vdev);
+	kvfree(vblk->vqs);
+	vblk->vqs = NULL;
+}
+
+static int virtblk_find_queues(struct virtblk *vblk)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	struct virtqueue **vqs;
+	unsigned int i;
+	int err = -ENOMEM;
+
+	virtblk_choose_queues(vblk);
+	vblk->vqs = kvcalloc(vblk->nvqs, sizeof(*vblk->vqs), GFP_KERNEL);
+	vqs = kcalloc(vblk->nvqs, sizeof(*vqs), GFP_KERNEL);
+	if (vblk->vqs && vqs) {
+		for (i = 0; i < vblk->nvqs; i++) {
+			struct virtblk_vq *vvq = &vblk->vqs[i];
+
+			spin_lock_init(&vvq->lock);
+			vvq->vblk = vblk;
+			spin_lock_init(&vvq->poll_lock);
+			vvq->vq.callback = virtblk_callback(vblk, i);
+			vvq->vq.polled = i >= vblk->nvqs - vblk->npolled;
+			vqs[i] = &vvq->vq;
+		}
+		err = vdev->transport->find_vqs(vdev, vblk->nvqs, vqs);
+	}
+	kfree(vqs);
+	if (err) {
+		kvfree(vblk->vqs);
+		vblk->vqs = NULL;
+	}
+	return err;
+}
+
+static int virtblk_alloc_all_mem(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (virtblk_alloc_mem(vblk, &vblk->vqs[i],
+				      virtio_queue_node(vblk->vdev, i))) {
+			virtblk_free_all_mem(vblk);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/**
+ * virtblk_init_queues() - rings, and the memory that goes with their tags
+ * @vblk: the disk; its limits were read, and are adapted to the rings
+ *
+ * Return: 0 or an error, with a message and undone.
+ */
+int virtblk_init_queues(struct virtblk *vblk)
+{
+	struct blk_mq_tag_set *set = &vblk->tag_set;
+	int err;
+
+	err = virtblk_find_queues(vblk);
+	if (err)
+		return err;
+	set->queue_depth = virtblk_choose_depth(vblk);
+	err = virtblk_fit_segments(vblk);
+
+	/* Where large pieces of memory are rare, a disk with fewer tags will do. */
+	while (!err && virtblk_alloc_all_mem(vblk)) {
+		set->queue_depth /= 2;
+		if (!set->queue_depth)
+			err = -ENOMEM;
+	}
+	if (err) {
+		virtio_err(vblk->vdev, "no queues: %d\n", err);
+		virtio_reset_device(vblk->vdev);
+		virtblk_del_queues(vblk);
+	}
+	return err;
+}
+
+/**
+ * virtblk_init_hctx() - ->init_hctx: join a hardware queue to its virtqueue
+ * @hctx: the hardware queue
+ * @data: the disk
+ * @index: number of both
+ */
+int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
+		      unsigned int index)
+{
+	struct virtblk *vblk = data;
+
+	vblk->vqs[index].hctx = hctx;
+	hctx->driver_data = &vblk->vqs[index];
+	return 0;
+}
+
+/**
+ * virtblk_map_queues() - ->map_queues: which CPU uses which queue
+ * @set: tags of the disk
+ *
+ * A CPU uses the queue whose interrupt it gets; polled queues are spread over
+ * all CPUs.
+ */
+void virtblk_map_queues(struct blk_mq_tag_set *set)
+{
+	struct blk_mq_queue_map *map = &set->map[HCTX_TYPE_DEFAULT];
+	struct blk_mq_queue_map *poll = &set->map[HCTX_TYPE_POLL];
+	struct virtblk *vblk = set->driver_data;
+	struct virtio_device *vdev = vblk->vdev;
+	const struct cpumask *mask;
+	unsigned int i, cpu;
+
+	map->nr_queues = vblk->nvqs - vblk->npolled;
+	if (vblk->npolled) {
+		/* Reads go where writes do. */
+		set->map[HCTX_TYPE_READ].nr_queues = 0;
+		poll->nr_queues = vblk->npolled;
+		poll->queue_offset = map->nr_queues;
+		blk_mq_map_queues(poll);
+	}
+	blk_mq_map_queues(map);
+	for (i = 0; i < map->nr_queues; i++) {
+		mask = vdev->transport->queue_affinity(vdev, i);
+		if (!mask)
+			return;
+		for_each_cpu(cpu, mask)
+			map->mq_map[cpu] = map->queue_offset + i;
+	}
+}

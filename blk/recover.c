@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The policy of resets: one queue alone where that is enough and the device can,
+ * else the device; and after how many that do not help a disk is dead. How a
+ * reset is done is in blk/reset.c.
+ */
+#include <linux/module.h>
+#include "blk/recover.h"
+#include "blk/reset.h"
+#include "blk/state.h"
+
+/* Recoveries that are closer together than this have one cause. */
+#define RECOVER_INTERVAL		(10 * HZ)
+/* Unless the reset helped: requests came back in so many reaps since. */
+#define RECOVER_HELPED		16
+/* A disk that is to go is waited for, but not for ever. */
+#define REMOVE_ATTEMPTS		1u
+
+static unsigned int reset_attempts = 5;
+module_param(reset_attempts, uint, 0644);
+MODULE_PARM_DESC(reset_attempts,
+		 "Resets in a row before a disk is dead; 0: at the first error (default: 5)");
+
+static bool virtblk_may_recover(struct virtblk *vblk)
+{
+	unsigned int attempts = READ_ONCE(reset_attempts), i;
+	u32 reaps = 0, since;
+	bool calm;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		reaps += vblk->vqs[i].vq.reaps;
+	since = reaps - vblk->recover_reaps;
+	/* Silent with something to say is not calm. */
+	calm = since || !blk_mq_queue_inflight(vblk->disk->queue);
+	if (since >= RECOVER_HELPED ||
+	    (calm && time_after(jiffies, vblk->recover_last + RECOVER_INTERVAL)))
+		vblk->recover_count = 0;
+	vblk->recover_last = jiffies;
+	vblk->recover_reaps = reaps;
+	if (READ_ONCE(vblk->removing))
+		attempts = min(attempts, REMOVE_ATTEMPTS);
+	if (vblk->recover_count++ < attempts)
+		return true;
+	virtio_err(vblk->vdev, "%s: %u resets did not help\n",
+		   vblk->disk->disk_name, vblk->recover_count - 1);
+	return false;
+}
+
+/* Returns false if the whole device has to be reset. */
+static bool virtblk_reset_vqs(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	if (READ_ONCE(vblk->needs_reset) ||
+	    !virtio_has_feature(vblk->vdev, VIRTIO_F_RING_RESET))
+		return false;
+	/* One at a time uses the registers. */
+	virtblk_disable_events(vblk);
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (READ_ONCE(vblk->vqs[i].needs_reset) &&
+		    !virtblk_reset_vq(&vblk->vqs[i]))
+			return false;
+	}
+
+	virtblk_resume_service(vblk);
+	return true;
+}
+
+static void virtblk_do_recovery(struct virtblk *vblk)
+{
+	bool may = virtblk_may_recover(vblk);
+	int err;
+
+	if (may && virtblk_reset_vqs(vblk))
+		return;
+	err = virtblk_quiesce_and_reset(vblk, false);
+	if (!err && !may)
+		err = -EIO;
+	virtblk_end_recovery(vblk, err);
+}
+
+/**
+ * virtblk_recover_work() - recover a disk
+ * @work: of a disk in state VIRTBLK_RECOVERING
+ *
+ * del_gendisk() waits for whoever holds the queue before it takes it apart, and
+ * for a resize. If it is past that, no request is left that could be saved.
+ */
+void virtblk_recover_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, recover_work);
+	struct percpu_ref *queue = &vblk->disk->queue->q_usage_counter;
+	bool held = percpu_ref_tryget(queue);
+
+	if (held || !READ_ONCE(vblk->removing) || READ_ONCE(vblk->resizing))
+		virtblk_do_recovery(vblk);
+	else
+		virtblk_set_dead(vblk);
+	if (held)
+		percpu_ref_put(queue);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mechanism of resets: of the device, or of one queue alone (RING_RESET).
+ * Nothing is lost, and nothing ends while the device may still touch its memory.
+ *
+ *	quiesce		no request starts; the device is reset, which takes
+ *	and reset	every buffer back from it; what it had finished, ends
+ *	reinitialise	the same features, the same queues, emptied
+ *	requeue		what is left goes back to the block layer, to be sent
+ *			again, or fails if the device did not come back
+ *	unquiesce	requests start again
+ *
+ * The caller is in charge of the device; see blk/state.c.
+ */
+#include <linux/delay.h>
+#include <linux/module.h>
+#include "blk/mem.h"
+#include "blk/reset.h"
+#include "blk/state.h"
+
+/* What a queue has in flight is given so long before the device is reset. */
+#define QUEUE_RESET_WAIT	HZ
+
+static bool trust_queue_reset;
+module_param(trust_queue_reset, bool, 0644);
+MODULE_PARM_DESC(trust_queue_reset,
+		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
+
+/**
+ * virtblk_disable_events() - keep config changes and time-outs off the device
+ * @vblk: the disk
+ *
+ * From here on nobody else uses its registers or takes what came back: config
+ * changes wait, and the time-out handler has returned. Context: may sleep.
+ */
+void virtblk_disable_events(struct virtblk *vblk)
+{
+	virtio_config_disable(vblk->vdev);
+	cancel_work_sync(&vblk->config_work);
+	flush_work(&vblk->disk->queue->timeout_work);
+}
+
+/**
+ * virtblk_enable_events() - let config changes through, if the disk is added
+ * @vblk: the disk
+ */
+void virtblk_enable_events(struct virtblk *vblk)
+{
+	if (READ_ONCE(vblk->added))
+		virtio_config_enable(vblk->vdev);
+}
+
+/**
+ * virtblk_mask_irqs() - keep the handlers of all queues from running, or let them
+ * @vblk: the disk
+ * @mask: keep them from it
+ *
+ * Context: may sleep.
+ */
+void virtblk_mask_irqs(struct virtblk *vblk, bool mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		vblk->vdev->transport->mask_irq(vblk->vdev, i, mask);
+}
+
+/**
+ * virtblk_empty_rings() - vring_reset() of every queue
+ * @vblk: the disk, whose device knows none of the rings
+ */
+void virtblk_empty_rings(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		vring_reset(&vblk->vqs[i].vq);
+}
+
+/**
+ * virtblk_reset_device() - take everything back from the device
+ * @vblk: the disk, whose queues are quiesced
+ * @swap: the queues get their second rings, too
+ *
+ * Afterwards the device owns nothing, and no ring knows of a request: an
+ * interrupt that is still to come finds nothing to end. Context: may sleep.
+ * Return: 0, or the error of virtio_reset_device().
+ */
+int virtblk_reset_device(struct virtblk *vblk, bool swap)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	unsigned int i;
+	int err;
+
+	virtblk_disable_events(vblk);
+	err = virtio_reset_device(vdev);
+	virtblk_mask_irqs(vblk, true);
+	for (i = 0; i < vblk->nvqs; i++)
+		vblk->vqs[i].vq.callback(&vblk->vqs[i].vq);
+	if (swap)
+		vdev->transport->swap_rings(vdev);
+	virtblk_empty_rings(vblk);
+	virtblk_mask_irqs(vblk, false);
+	return err;
+}
+
+/**
+ * virtblk_quiesce_and_reset() - first half of a recovery
+ * @vblk: the disk
+ * @swap: see virtblk_reset_device()
+ *
+ * Afterwards no request starts, and the device owns nothing. Context: may sleep.
+ * Return: 0 or an error.
+ */
+int virtblk_quiesce_and_reset(struct virtblk *vblk, bool swap)
+{
+	blk_mq_quiesce_queue(vblk->disk->queue);
+	return virtblk_reset_device(vblk, swap);
+}
+
+/*
+ * Set a device up that was reset, and whose features were negotiated again.
+ * Returns an error if it is not what it was.
+ */
+static int virtblk_reinit(struct virtblk *vblk)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	int err;
+
+	err = vdev->transport->reinit_vqs(vdev);
+	if (err) {
+		virtio_err(vdev, "device came back with other queues\n");
+		return err;
+	}
+	/* The reset took the device back to its own idea of the cache mode. */
+	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
+		virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, vblk->limits.writeback);
+	virtio_device_ready(vdev);
+	virtblk_enable_events(vblk);
+	return 0;
+}
+
+/* @vvq: of this queue; NULL: of all */
+struct virtblk_requeue {
+	const struct virtblk_vq *vvq;
+	enum virtblk_disposition disposition;
+};
+
+static bool virtblk_requeue_one(struct request *rq, void *data)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	struct virtblk_vq *vvq = rq->mq_hctx->driver_data;
+	const struct virtblk_requeue *ret = data;
+
+	/* Others are on their way to their end already. */
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT ||
+	    (ret->vvq && ret->vvq != vvq))
+		return true;
+	vbr->disposition = ret->disposition;
+	/*
+	 * An append that was done and is done again would be there twice. And
+	 * the disk may have become read-only.
+	 */
+	if (vbr->fail || req_op(rq) == REQ_OP_ZONE_APPEND ||
+	    (op_is_write(req_op(rq)) &&
+	     virtio_has_feature(vvq->vblk->vdev, VIRTIO_F_BLK_RO)))
+		vbr->disposition = VIRTBLK_FAIL;
+	virtblk_release(vvq, rq);
+	blk_mq_complete_request(rq);
+	return true;
+}
+
+/**
+ * virtblk_requeue_all() - give what is in flight back to the block layer
+ * @vblk: the disk, quiesced; the device owns nothing
+ * @disposition: of the requests
+ */
+void virtblk_requeue_all(struct virtblk *vblk,
+			 enum virtblk_disposition disposition)
+{
+	struct virtblk_requeue ret = { .disposition = disposition };
+
+	blk_mq_tagset_busy_iter(&vblk->tag_set, virtblk_requeue_one, &ret);
+	blk_mq_tagset_wait_completed_request(&vblk->tag_set);
+}
+
+/**
+ * virtblk_unquiesce() - let requests start again
+ * @vblk: the disk
+ *
+ * Also the end of a quiescence that the disk's death did not end.
+ */
+void virtblk_unquiesce(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (vblk->vqs[i].state == VIRTBLK_VQ_QUIESCED)
+			WRITE_ONCE(vblk->vqs[i].state, VIRTBLK_VQ_RUNNING);
+		WRITE_ONCE(vblk->vqs[i].waiting, false);
+	}
+	blk_mq_start_stopped_hw_queues(vblk->disk->queue, true);
+	blk_mq_unquiesce_queue(vblk->disk->queue);
+	blk_mq_kick_requeue_list(vblk->disk->queue);
+}
+
+static void virtblk_clear_errors(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	WRITE_ONCE(vblk->needs_reset, false);
+	for (i = 0; i < vblk->nvqs; i++)
+		WRITE_ONCE(vblk->vqs[i].needs_reset, false);
+}
+
+/**
+ * virtblk_finish_reset() - second half of a recovery
+ * @vblk: the disk, after virtblk_quiesce_and_reset()
+ * @err: 0, or why there is no device to set up again
+ *
+ * The disk is live afterwards, or dead. Context: may sleep. Return: 0 or why it
+ * is dead.
+ */
+int virtblk_finish_reset(struct virtblk *vblk, int err)
+{
+	struct virtio_device *vdev = vblk->vdev;
+
+	if (!err)
+		err = virtio_negotiate(vdev);
+	if (!err)
+		err = virtblk_reinit(vblk);
+	if (err)
+		virtblk_set_dead(vblk);
+	virtblk_requeue_all(vblk, err ? VIRTBLK_FAIL : VIRTBLK_REQUEUE);
+	if (!err)
+		virtblk_clear_errors(vblk);
+	virtblk_unquiesce(vblk);
+
+	if (err) {
+		virtio_err(vdev, "%s: the disk is dead: %d\n",
+			   vblk->disk->disk_name, err);
+		blk_mark_disk_dead(vblk->disk);
+		return err;
+	}
+	/* The next one in charge may stop queues: none may be on its way to run. */
+	virtblk_set_live(vblk);
+	/* It may have grown meanwhile. */
+	virtio_config_changed(vdev);
+	return 0;
+}
+
+/**
+ * virtblk_end_recovery() - virtblk_finish_reset(), counted and reported
+ * @vblk: the disk
+ * @err: as there
+ */
+void virtblk_end_recovery(struct virtblk *vblk, int err)
+{
+	if (virtblk_finish_reset(vblk, err))
+		return;
+	vblk->counts.resets++;
+	virtio_info(vblk->vdev, "%s: back after a reset\n",
+		    vblk->disk->disk_name);
+}
+
+/**
+ * virtblk_resume_service() - the disk is live again without a reset of the device
+ * @vblk: the disk, whose queues are ready
+ */
+void virtblk_resume_service(struct virtblk *vblk)
+{
+	virtblk_enable_events(vblk);
+	virtblk_set_live(vblk);
+	/* What was heard before that, was heard too early. */
+	virtio_config_changed(vblk->vdev);
+}
+
+struct virtblk_silent {
+	const struct virtblk_vq *vvq;
+	unsigned int n;
+};
+
+static bool virtblk_is_silent(struct request *rq, void *data)
+{
+	struct virtblk_silent *silent = data;
+	const struct virtblk_vq *vvq = silent->vvq;
+
+	if (rq->mq_hctx == vvq->hctx && blk_mq_rq_state(rq) == MQ_RQ_IN_FLIGHT &&
+	    READ_ONCE(vvq->slots[rq->tag].status) == VIRTIO_BLK_S_UNWRITTEN)
+		silent->n++;
+	return true;
+}
+
+/*
+ * Wait until the device has written the status of all that it has of a queue,
+ * which is the last that it writes. A reset of the queue should make it let go
+ * of the rest, but QEMU's disks go on with what they have begun, and would write
+ * to memory that is somebody else's by then. To reset the device stops them.
+ */
+static bool virtblk_wait_answers(struct virtblk_vq *vvq)
+{
+	unsigned long end = jiffies + QUEUE_RESET_WAIT;
+	struct virtblk_silent silent = { .vvq = vvq };
+
+	for (;;) {
+		silent.n = 0;
+		blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_is_silent,
+					&silent);
+		if (!silent.n)
+			return true;
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(1000, 2000);
+	}
+}
+
+/* Requests start on this queue no more; nor on others, for a moment. */
+static void virtblk_quiesce_vq(struct virtblk_vq *vvq)
+{
+	struct request_queue *q = vvq->vblk->disk->queue;
+
+	blk_mq_quiesce_queue(q);
+	WRITE_ONCE(vvq->state, VIRTBLK_VQ_QUIESCED);
+	blk_mq_stop_hw_queue(vvq->hctx);
+	blk_mq_unquiesce_queue(q);
+}
+
+/**
+ * virtblk_reset_vq() - reset one queue alone (RING_RESET)
+ * @vvq: the queue
+ *
+ * Context: may sleep, up to 11 seconds. Return: false if the device has to be
+ * reset; the queue is left quiesced then.
+ */
+bool virtblk_reset_vq(struct virtblk_vq *vvq)
+{
+	const struct virtblk_requeue ret = { .vvq = vvq, .disposition = VIRTBLK_REQUEUE };
+	struct virtio_device *vdev = vvq->vblk->vdev;
+	unsigned int queue = vvq->vq.index;
+	int err;
+
+	virtblk_quiesce_vq(vvq);
+	if (!virtblk_wait_answers(vvq) && !READ_ONCE(trust_queue_reset))
+		return false;
+
+	vdev->transport->mask_irq(vdev, queue, true);
+	err = vdev->transport->reset_vq(vdev, queue);
+	if (!err) {
+		vvq->vq.callback(&vvq->vq);
+		err = vdev->transport->reinit_vq(vdev, queue);
+	}
+	vdev->transport->mask_irq(vdev, queue, false);
+	if (err) {
+		virtio_warn(vdev, "%s: queue %u cannot be reset alone: %d\n",
+			    vvq->vblk->disk->disk_name, queue, err);
+		return false;
+	}
+
+	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_requeue_one, (void *)&ret);
+	WRITE_ONCE(vvq->needs_reset, false);
+	WRITE_ONCE(vvq->state, VIRTBLK_VQ_RUNNING);
+	WRITE_ONCE(vvq->waiting, false);
+	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
+	vvq->vblk->counts.resets++;
+	vvq->vblk->counts.queue_resets++;
+	virtio_info(vdev, "%s: queue %u is back after a reset\n",
+		    vvq->vblk->disk->disk_name, queue);
+	return true;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The mechanism of resets. */
+#ifndef _BLK_RESET_H
+#define _BLK_RESET_H
+
+#include "blk/blk.h"
+
+void virtblk_enable_events(struct virtblk *vblk);
+void virtblk_disable_events(struct virtblk *vblk);
+void virtblk_mask_irqs(struct virtblk *vblk, bool mask);
+void virtblk_empty_rings(struct virtblk *vblk);
+int virtblk_reset_device(struct virtblk *vblk, bool swap);
+int virtblk_quiesce_and_reset(struct virtblk *vblk, bool swap);
+void virtblk_requeue_all(struct virtblk *vblk,
+			 enum virtblk_disposition disposition);
+void virtblk_unquiesce(struct virtblk *vblk);
+int virtblk_finish_reset(struct virtblk *vblk, int err);
+void virtblk_end_recovery(struct virtblk *vblk, int err);
+void virtblk_resume_service(struct virtblk *vblk);
+bool virtblk_reset_vq(struct virtblk_vq *vvq);
+
+#endif /* _BLK_RESET_H */

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rings of another size, while the disk is in use (RING_RESET, section 2.6.1):
+ * echo 64 >/sys/block/vdX/ring_size
+ *
+ *	allocate	a second ring for each queue: where there is no memory
+ *			for them, nothing has happened
+ *	freeze		what is in flight comes back, what comes waits
+ *	exchange	queues are reset, get their second rings, and start;
+ *			if one refuses, the device is reset, with the first
+ *			rings or the second
+ *	free		the rings that are not in use any more
+ *
+ * How many requests a queue takes, and how long they may be, stays as it was
+ * chosen for the rings that the disk began with. So a ring cannot become smaller
+ * than they need.
+ */
+#include <linux/kstrtox.h>
+#include <linux/log2.h>
+#include <linux/sched/mm.h>
+#include "blk/queues.h"
+#include "blk/reset.h"
+#include "blk/resize.h"
+#include "blk/state.h"
+#include "compat/compat.h"
+
+/* What is in flight is given so long to come back. */
+#define RESIZE_WAIT		(10 * HZ)
+
+/*
+ * No chain is longer than its ring, also when indirect (SPLIT-INDIR-03,
+ * PACK-SG-02), and each tag is a place in it.
+ */
+static unsigned int virtblk_least_size(const struct virtblk *vblk)
+{
+	return max(virtblk_max_chain(&vblk->limits),
+		   vblk->tag_set.queue_depth);
+}
+
+static unsigned int virtblk_most_size(const struct virtblk *vblk)
+{
+	unsigned int most = VRING_MAX_SIZE, i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		most = min_t(unsigned int, most, vblk->vqs[i].vq.max);
+	return most;
+}
+
+static int virtblk_check_size(struct virtblk *vblk, unsigned int size)
+{
+	unsigned int least = virtblk_least_size(vblk);
+	unsigned int most = virtblk_most_size(vblk);
+	const char *name = vblk->disk->disk_name;
+	struct virtio_device *vdev = vblk->vdev;
+
+	if (size < least) {
+		virtio_notice(vdev, "%s: ring_size %u is too small: %u requests of up to %u segments need %u\n",
+			      name, size, vblk->tag_set.queue_depth,
+			      vblk->limits.max_segments, least);
+		return -EINVAL;
+	}
+	if (size > most) {
+		virtio_notice(vdev, "%s: ring_size %u is too large: the device offers %u\n",
+			      name, size, most);
+		return -EINVAL;
+	}
+	if (!vblk->vqs[0].vq.packed && !is_power_of_2(size)) {
+		virtio_notice(vdev, "%s: ring_size %u is not a power of 2, which a split ring has to be\n",
+			      name, size);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ * The queue is frozen and quiesced: nothing is in flight, and none of the
+ * rings is looked at but by handlers of interrupts. @swapped tells whether the
+ * queues have the other rings, also when something fails.
+ */
+static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
+{
+	const struct virtio_transport *transport = vblk->vdev->transport;
+	struct virtio_device *vdev = vblk->vdev;
+	unsigned int i;
+	int err = 0;
+
+	virtblk_mask_irqs(vblk, true);
+	for (i = 0; !err && i < vblk->nvqs; i++)
+		err = transport->reset_vq(vdev, i);
+	*swapped = !err;
+	if (*swapped) {
+		transport->swap_rings(vdev);
+		virtblk_empty_rings(vblk);
+	}
+	for (i = 0; !err && i < vblk->nvqs; i++)
+		err = transport->reinit_vq(vdev, i);
+	virtblk_mask_irqs(vblk, false);
+	return err;
+}
+
+/*
+ * Let the queues have their second rings. The queue is frozen and quiesced. An
+ * error says that the disk has the first ones still, or is dead or asleep.
+ */
+static int virtblk_exchange_rings(struct virtblk *vblk)
+{
+	bool swapped;
+	int err;
+
+	if (!virtblk_claim(vblk, VIRTBLK_RESIZING))
+		return READ_ONCE(vblk->state) == VIRTBLK_DEAD ? -ENODEV : -EBUSY;
+	virtblk_disable_events(vblk);
+	err = virtblk_try_rings(vblk, &swapped);
+	if (!err) {
+		virtblk_resume_service(vblk);
+		return 0;
+	}
+
+	virtio_warn(vblk->vdev, "%s: its queues cannot be reset alone: %d: resetting the device\n",
+		    vblk->disk->disk_name, err);
+	/* Only after a reset it has let go of either. */
+	virtblk_end_recovery(vblk, virtblk_quiesce_and_reset(vblk, swapped));
+	return err;
+}
+
+/* The second rings are there. */
+static int virtblk_freeze_and_exchange(struct virtblk *vblk)
+{
+	struct request_queue *q = vblk->disk->queue;
+	unsigned int memflags, noio;
+	int err = -EBUSY;
+
+	WRITE_ONCE(vblk->resizing, true);
+	/* Memory may wait for the frozen queue. */
+	noio = memalloc_noio_save();
+	memflags = compat_start_freeze(q);
+	if (blk_mq_freeze_queue_wait_timeout(q, RESIZE_WAIT) > 0) {
+		/* Who sent the last ones may not be through with the ring yet. */
+		blk_mq_quiesce_queue(q);
+		err = virtblk_exchange_rings(vblk);
+		blk_mq_unquiesce_queue(q);
+	}
+	compat_unfreeze_queue(q, memflags);
+	memalloc_noio_restore(noio);
+	WRITE_ONCE(vblk->resizing, false);
+	return err;
+}
+
+/* The caller holds vdev_mutex. */
+static int virtblk_resize(struct virtblk *vblk, unsigned int size)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	int err;
+
+	err = virtblk_check_size(vblk, size);
+	if (err)
+		return err;
+	err = vdev->transport->alloc_rings(vdev, size);
+	if (!err) {
+		err = virtblk_freeze_and_exchange(vblk);
+		vdev->transport->free_rings(vdev);
+	}
+	if (err)
+		virtio_warn(vdev, "%s: rings stay as they are, ring_size %u failed: %d\n",
+			    vblk->disk->disk_name, size, err);
+	else
+		virtio_info(vdev, "%s: rings of %u descriptors\n",
+			    vblk->disk->disk_name, size);
+	return err;
+}
+
+static ssize_t ring_size_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%u\n", virtblk_ring_size(vblk));
+}
+
+static ssize_t ring_size_store(struct device *dev,
+			       struct device_attribute *attr,
+			       const char *buf, size_t count)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	struct virtio_device *vdev = vblk->vdev;
+	unsigned int size;
+	int err;
+
+	if (!virtio_has_feature(vdev, VIRTIO_F_RING_RESET)) {
+		virtio_notice(vdev, "%s: ring_size is fixed: the device cannot reset a queue alone\n",
+			      vblk->disk->disk_name);
+		return -EOPNOTSUPP;
+	}
+	if (kstrtouint(buf, 0, &size)) {
+		virtio_notice(vdev, "%s: ring_size has to be a number\n",
+			      vblk->disk->disk_name);
+		return -EINVAL;
+	}
+	mutex_lock(&vblk->vdev_mutex);
+	err = virtblk_resize(vblk, size);
+	mutex_unlock(&vblk->vdev_mutex);
+	return err ?: count;
+}
+
+struct device_attribute virtblk_ring_size_attr = __ATTR_RW(ring_size);

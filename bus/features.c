@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Negotiation of feature bits: sections 2.2 and 3.1.1. What is accepted stands
+ * in one table, include/virtio_features.h.
+ */
+#include <linux/cc_platform.h>
+#include "virtio_lite.h"
+#include "trace/virtio_lite_trace.h"
+
+/* What a feature of virtio_features.h is taken on. */
+enum virtio_taken { NEVER = 0, LEGACY = 1, MODERN = 2, BOTH = 3 };
+
+struct virtio_feature {
+	u8 bit;
+	u8 taken;
+	u64 needs;
+	const char *name;
+};
+
+#define VIRTIO_FEATURE(_bit, _name, _taken, _needs, _reason) \
+	{ .bit = _bit, .taken = _taken, .needs = _needs, .name = #_name },
+static const struct virtio_feature virtio_features[] = {
+#include "virtio_features.h"
+};
+#undef VIRTIO_FEATURE
+
+static u64 virtio_choose_features(struct virtio_device *vdev, u64 offered)
+{
+	const enum virtio_taken mode = vdev->legacy ? LEGACY : MODERN;
+	const struct virtio_feature *f;
+	u64 accepted = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(virtio_features); i++) {
+		f = &virtio_features[i];
+		if ((offered & BIT_ULL(f->bit)) && (f->taken & mode))
+			accepted |= BIT_ULL(f->bit);
+	}
+
+	/* GEN-FEAT-02: nothing without what it needs */
+	for (i = 0; i < ARRAY_SIZE(virtio_features); i++) {
+		f = &virtio_features[i];
+		if (!(accepted & BIT_ULL(f->bit)) || !(f->needs & ~accepted))
+			continue;
+		virtio_notice(vdev, "%s not taken: it needs features %#llx\n",
+			      f->name, f->needs & ~accepted);
+		accepted &= ~BIT_ULL(f->bit);
+	}
+	return accepted;
+}
+
+/* Features without which the device cannot be driven at all. */
+static int virtio_check_required(struct virtio_device *vdev, u64 accepted)
+{
+	if (!vdev->legacy && !(accepted & VIRTIO_BIT(VERSION_1))) {
+		virtio_err(vdev, "device has no VERSION_1, which its capabilities need, and no BAR0 to do without\n");
+		return -ENODEV;
+	}
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT) &&
+	    !(accepted & VIRTIO_BIT(ACCESS_PLATFORM))) {
+		virtio_err(vdev, "memory is encrypted, which needs ACCESS_PLATFORM, and the device does not offer it\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int virtio_negotiate_features(struct virtio_device *vdev)
+{
+	struct virtio_driver *drv = drv_to_virtio(vdev->dev.driver);
+	u64 offered = vdev->regs->get_features(vdev);
+	u64 accepted = virtio_choose_features(vdev, offered);
+	int err;
+
+	err = virtio_check_required(vdev, accepted);
+	if (err)
+		return err;
+	err = drv->accept(vdev, &accepted);
+	if (err)
+		return err;
+
+	/* Once chosen they stay: rings and limits were built on most of them. */
+	if (vdev->negotiated &&
+	    (vdev->features ^ accepted) & ~drv->may_change) {
+		virtio_err(vdev, "device came back with features %#llx instead of %#llx\n",
+			   accepted, vdev->features);
+		return -ENODEV;
+	}
+
+	vdev->regs->set_features(vdev, accepted);
+	vdev->features = accepted;
+	vdev->negotiated = true;
+	trace_virtio_negotiate(vdev, accepted);
+	if (vdev->legacy)
+		return 0;	/* LEG-INIT-01: there is no FEATURES_OK */
+
+	virtio_add_status(vdev, VIRTIO_S_FEATURES_OK);
+	if (!(vdev->regs->get_status(vdev) & VIRTIO_S_FEATURES_OK)) {
+		virtio_err(vdev, "device refuses features %#llx out of %#llx (FEATURES_OK does not stay set)\n",
+			   accepted, offered);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/**
+ * virtio_negotiate() - first half of initialization, section 3.1.1
+ * @vdev: a device with a driver
+ *
+ * Reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK. A device that was driven
+ * before has to take the same features again. On failure FAILED is set.
+ * Context: may sleep. Return: 0 or an error, with a message.
+ */
+int virtio_negotiate(struct virtio_device *vdev)
+{
+	int err;
+
+	err = virtio_reset_device(vdev);
+	if (err)
+		return err;
+	virtio_add_status(vdev, VIRTIO_S_ACKNOWLEDGE);
+	virtio_add_status(vdev, VIRTIO_S_DRIVER);
+	err = virtio_negotiate_features(vdev);
+	if (err)
+		virtio_add_status(vdev, VIRTIO_S_FAILED);
+	return err;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that driver and device share. ACCESS_PLATFORM decides by which address
+ * the device reaches it.
+ */
+#include <linux/dma-mapping.h>
+#include "virtio_lite.h"
+
+/**
+ * virtio_mem_alloc() - zeroed memory that the device can reach
+ * @vdev: the device, features negotiated
+ * @mem: filled
+ * @size: bytes; physically contiguous, page aligned
+ * @node: preferred NUMA node
+ *
+ * ACCESS_PLATFORM decides whether the device sees bus addresses or guest
+ * physical ones (GEN-RSVD-04, GEN-RSVD-05). Context: may sleep. Return: 0 or
+ * -ENOMEM.
+ */
+int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
+		     size_t size, int node)
+{
+	struct page *page;
+
+	mem->size = size;
+	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
+		mem->addr = dma_alloc_coherent(vdev->dev.parent, size,
+					       &mem->dma, GFP_KERNEL);
+		return mem->addr ? 0 : -ENOMEM;
+	}
+
+	page = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN,
+				get_order(size));
+	if (!page)
+		return -ENOMEM;
+	mem->addr = page_address(page);
+	mem->dma = page_to_phys(page);
+	return 0;
+}
+
+/**
+ * virtio_mem_free() - undo virtio_mem_alloc()
+ * @vdev: the device, which no longer uses @mem
+ * @mem: may be empty
+ */
+void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem)
+{
+	if (!mem->addr)
+		return;
+	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM))
+		dma_free_coherent(vdev->dev.parent, mem->size, mem->addr,
+				  mem->dma);
+	else
+		free_pages((unsigned long)mem->addr, get_order(mem->size));
+	mem->addr = NULL;
+}

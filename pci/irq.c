@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Interrupts of a virtio PCI function.
+ *
+ *	MSI-X, enough vectors	config | queue 0 | queue 1 | queue 2 | queue 3
+ *	MSI-X, too few		config | queues 0-1        | queues 2-3
+ *	INTx			one line; the ISR register tells what happened
+ *	polled queues		nothing of all this
+ *
+ * In the first layout a vector belongs to one queue, so that nothing has to be
+ * looked up or locked to find out whose interrupt it is.
+ */
+#include <linux/interrupt.h>
+#include <linux/slab.h>
+#include "compat/compat.h"
+#include "pci/irq.h"
+#include "trace/virtio_lite_trace.h"
+
+/* MSI-X, a vector of the queue's own. */
+static irqreturn_t vp_interrupt(int irq, void *data)
+{
+	struct virtqueue *vq = data;
+
+	trace_vp_interrupt(vq, irq, 0);
+	return vq->callback(vq);
+}
+
+static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
+				       unsigned int first, unsigned int end)
+{
+	irqreturn_t ret = IRQ_NONE;
+	unsigned int i;
+
+	for (i = first; i < end; i++) {
+		struct virtqueue *vq = vp->queues[i].vq;
+
+		trace_vp_interrupt(vq, irq, 1);
+		ret |= vq->callback(vq);
+	}
+	return ret;
+}
+
+/* MSI-X, a vector shared by a group of queues. */
+static irqreturn_t vp_group_interrupt(int irq, void *data)
+{
+	struct vp_group *group = data;
+
+	return vp_queues_interrupt(group->vp, irq, group->first, group->end);
+}
+
+/* MSI-X, the vector of config changes. */
+static irqreturn_t vp_config_interrupt(int irq, void *data)
+{
+	struct vp_device *vp = data;
+
+	virtio_config_changed(&vp->vdev);
+	return IRQ_HANDLED;
+}
+
+/*
+ * INTx: reading the ISR says what happened and releases the line, so all of
+ * it has to be acted on (PCI-ISR-I01, PCI-CFGCHG-01).
+ */
+static irqreturn_t vp_intx_interrupt(int irq, void *data)
+{
+	struct vp_device *vp = data;
+	u8 isr = ioread8(vp->isr.base);
+
+	/* Somebody else's interrupt, or a device that is gone. */
+	if (!isr || isr == 0xff)
+		return IRQ_NONE;
+	if (isr & VIRTIO_PCI_ISR_CONFIG)
+		virtio_config_changed(&vp->vdev);
+	vp_queues_interrupt(vp, irq, 0, vp->nintr);
+	return IRQ_HANDLED;
+}
+
+static int vp_make_groups(struct vp_device *vp, unsigned int nvqs)
+{
+	unsigned int n = vp->nvectors - 1, i;
+
+	vp->groups = kcalloc(n, sizeof(*vp->groups), GFP_KERNEL);
+	if (!vp->groups)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		vp->groups[i].vp = vp;
+		vp->groups[i].first = i * nvqs / n;
+		vp->groups[i].end = (i + 1) * nvqs / n;
+	}
+	return 0;
+}
+
+static int vp_alloc_msix(struct vp_device *vp, unsigned int nvqs,
+			 unsigned int max)
+{
+	struct irq_affinity affinity = { .pre_vectors = 1 };
+	int n;
+
+	if (max == nvqs + 1) {
+		n = pci_alloc_irq_vectors_affinity(vp->pdev, max, max,
+						   PCI_IRQ_MSIX | PCI_IRQ_AFFINITY,
+						   &affinity);
+		if (n > 0) {
+			vp->nvectors = n;
+			return 0;
+		}
+		max = nvqs;
+	}
+	/*
+	 * Vectors that queues share are not bound to CPUs by the kernel: such a
+	 * vector would go away with its CPUs while other queues still need it.
+	 */
+	n = pci_alloc_irq_vectors(vp->pdev, 2, max, PCI_IRQ_MSIX);
+	if (n < 0)
+		return n;
+	vp->nvectors = n;
+	return vp_make_groups(vp, nvqs);
+}
+
+static void vp_release_vectors(struct vp_device *vp)
+{
+	pci_free_irq_vectors(vp->pdev);
+	kfree(vp->groups);
+	vp->groups = NULL;
+	vp->nvectors = 0;
+}
+
+static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
+{
+	unsigned int i;
+
+	if (!vp->nvectors || queue >= vp->nintr)
+		return VIRTIO_MSI_NO_VECTOR;
+	if (!vp->groups)
+		return 1 + queue;
+	for (i = 0; queue >= vp->groups[i].end; i++)
+		;
+	return 1 + i;
+}
+
+/**
+ * vp_map_vector() - tell the device which vector is for a queue
+ * @vp: vectors are allocated
+ * @queue: which one, selected and not enabled
+ *
+ * Return: 0, or -EBUSY if the device has no room for it (PCI-MSIX-05).
+ */
+int vp_map_vector(struct vp_device *vp, unsigned int queue)
+{
+	u16 vector = vp_queue_vector(vp, queue);
+
+	if (!vp->nvectors)
+		return 0;
+	return vp->regs->set_vector(vp, vector) == vector ? 0 : -EBUSY;
+}
+
+/**
+ * vp_map_vectors() - tell the device which vector is for what
+ * @vp: vectors are allocated, queues not enabled yet
+ *
+ * Return: 0, or -EBUSY if the device has no room for one (PCI-MSIX-05).
+ */
+int vp_map_vectors(struct vp_device *vp)
+{
+	unsigned int i;
+
+	if (!vp->nvectors)
+		return 0;
+	if (vp->regs->set_config_vector(vp, 0) != 0)
+		return -EBUSY;
+	for (i = 0; i < vp->nvqs; i++) {
+		vp->regs->select(vp, i);
+		if (vp_map_vector(vp, i))
+			return -EBUSY;
+	}
+	return 0;
+}
+
+static int vp_try_msix(struct vp_device *vp, unsigned int nvqs,
+		       unsigned int max)
+{
+	int err = vp_alloc_msix(vp, nvqs, max);
+
+	if (!err) {
+		err = vp_map_vectors(vp);
+		if (err)
+			dev_notice(&vp->pdev->dev,
+				   "device refuses one of %u interrupt vectors\n",
+				   vp->nvectors);
+	}
+	if (err)
+		vp_release_vectors(vp);
+	return err;
+}
+
+/**
+ * vp_alloc_irqs() - get the best interrupts there are, and map them
+ * @vp: the device, before its queues are enabled
+ * @nvqs: how many queues want one
+ *
+ * Return: 0 or an error, with a message.
+ */
+int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs)
+{
+	int err;
+
+	/* One vector per queue; else groups as small as possible; else two. */
+	err = vp_try_msix(vp, nvqs, nvqs + 1);
+	if (err == -EBUSY && nvqs > 1)
+		err = vp_try_msix(vp, nvqs, 2);
+	if (!err) {
+		if (vp->groups)
+			dev_info(&vp->pdev->dev,
+				 "%u queues share %u interrupt vectors\n",
+				 nvqs, vp->nvectors - 1);
+		return 0;
+	}
+	if (err == -ENOMEM)
+		return err;
+
+	err = pci_alloc_irq_vectors(vp->pdev, 1, 1, PCI_IRQ_INTX);
+	if (err < 0) {
+		dev_err(&vp->pdev->dev,
+			"fewer than 2 MSI-X vectors and no INTx line: no interrupts\n");
+		return err;
+	}
+	dev_info(&vp->pdev->dev, "fewer than 2 MSI-X vectors: using INTx\n");
+	return 0;
+}
+
+/* Interrupt @nr of the device: what handles it, and for whom. */
+static int vp_request_irq(struct vp_device *vp, unsigned int nr)
+{
+	const char *name = dev_name(&vp->vdev.dev);
+	struct vp_group *group;
+
+	if (!vp->nvectors)
+		return pci_request_irq(vp->pdev, nr, vp_intx_interrupt, NULL,
+				       vp, "%s", name);
+	if (!nr)
+		return pci_request_irq(vp->pdev, nr, vp_config_interrupt, NULL,
+				       vp, "%s-config", name);
+	if (!vp->groups)
+		return pci_request_irq(vp->pdev, nr, vp_interrupt, NULL,
+				       vp->queues[nr - 1].vq, "%s-req.%u",
+				       name, nr - 1);
+	group = &vp->groups[nr - 1];
+	return pci_request_irq(vp->pdev, nr, vp_group_interrupt, NULL, group,
+			       "%s-req.%u-%u", name, group->first,
+			       group->end - 1);
+}
+
+static void *vp_irq_data(struct vp_device *vp, unsigned int nr)
+{
+	if (!nr)
+		return vp;
+	if (!vp->groups)
+		return vp->queues[nr - 1].vq;
+	return &vp->groups[nr - 1];
+}
+
+/**
+ * vp_request_irqs() - start listening
+ * @vp: the device; all rings are set up
+ */
+int vp_request_irqs(struct vp_device *vp)
+{
+	unsigned int want = max(vp->nvectors, 1u);
+	int err;
+
+	for (vp->nirqs = 0; vp->nirqs < want; vp->nirqs++) {
+		err = vp_request_irq(vp, vp->nirqs);
+		if (err) {
+			dev_err(&vp->pdev->dev,
+				"cannot request interrupt %u of %u: %d\n",
+				vp->nirqs, want, err);
+			return err;
+		}
+	}
+	/* What virtio_pci_slot_reset() brings back. */
+	pci_save_state(vp->pdev);
+	return 0;
+}
+
+/**
+ * vp_release_irqs() - undo vp_request_irqs()
+ * @vp: the device, which was reset
+ *
+ * No handler runs any more when this returns.
+ */
+void vp_release_irqs(struct vp_device *vp)
+{
+	while (vp->nirqs) {
+		vp->nirqs--;
+		pci_free_irq(vp->pdev, vp->nirqs, vp_irq_data(vp, vp->nirqs));
+	}
+}
+
+/**
+ * vp_free_irqs() - undo vp_request_irqs() and vp_alloc_irqs()
+ * @vp: the device, which was reset
+ */
+void vp_free_irqs(struct vp_device *vp)
+{
+	vp_release_irqs(vp);
+	vp_release_vectors(vp);
+}
+
+/**
+ * vp_sync_irqs() - wait until no handler of this device runs
+ * @vdev: the device
+ */
+void vp_sync_irqs(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int i;
+
+	for (i = 0; i < vp->nirqs; i++)
+		synchronize_irq(pci_irq_vector(vp->pdev, i));
+}
+
+/**
+ * vp_queue_affinity() - the CPUs that a queue's interrupt is bound to
+ * @vdev: the device, with its vectors
+ * @queue: which one
+ *
+ * Return: NULL if it is bound to none: it shares its interrupt, or has none.
+ */
+const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
+					unsigned int queue)
+{
+	struct vp_device *vp = to_vp(vdev);
+
+	if (!vp->nvectors || vp->groups || queue >= vp->nintr)
+		return NULL;
+	return pci_irq_get_affinity(vp->pdev, 1 + queue);
+}
+
+/**
+ * vp_mask_irq() - keep the handler of a queue's interrupt from running
+ * @vdev: the device
+ * @queue: which one
+ * @mask: or let it run again
+ */
+void vp_mask_irq(struct virtio_device *vdev, unsigned int queue, bool mask)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int nr = vp->nvectors ? vp_queue_vector(vp, queue) : 0;
+
+	if (queue >= vp->nintr)
+		return;
+	if (mask)
+		disable_irq(pci_irq_vector(vp->pdev, nr));
+	else
+		enable_irq(pci_irq_vector(vp->pdev, nr));
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Interrupt vectors of a function, and who handles them. */
+#ifndef _PCI_IRQ_H
+#define _PCI_IRQ_H
+
+#include "pci/common.h"
+
+int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs);
+int vp_map_vector(struct vp_device *vp, unsigned int queue);
+int vp_map_vectors(struct vp_device *vp);
+int vp_request_irqs(struct vp_device *vp);
+void vp_release_irqs(struct vp_device *vp);
+void vp_free_irqs(struct vp_device *vp);
+void vp_sync_irqs(struct virtio_device *vdev);
+void vp_mask_irq(struct virtio_device *vdev, unsigned int queue, bool mask);
+const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
+					unsigned int queue);
+
+#endif /* _PCI_IRQ_H */

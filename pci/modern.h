@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Registers behind capabilities. */
+#ifndef _PCI_MODERN_H
+#define _PCI_MODERN_H
+
+#include "pci/common.h"
+
+int vp_modern_map(struct vp_device *vp);
+
+#endif /* _PCI_MODERN_H */

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module: its parts start from the bottom up, and stop in reverse.
+ *
+ *	virtio_bus_lite.c	the virtio-lite bus
+ *	virtio_blk_lite.c	the disk driver, which waits for devices on the bus
+ *	virtio_pci_lite.c	the PCI driver, which finds them
+ *
+ * virtio_ring_lite.c has nothing to start: the rings are set up with a device.
+ */
+#include <linux/module.h>
+#include "virtio_lite.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace/virtio_lite_trace.h"
+
+static int __init virtio_lite_init(void)
+{
+	int err;
+
+	err = virtio_bus_register();
+	if (err)
+		return err;
+	err = virtio_blk_register();
+	if (err)
+		goto err_blk;
+	err = virtio_pci_register();
+	if (err)
+		goto err_pci;
+	return 0;
+
+err_pci:
+	virtio_blk_unregister();
+err_blk:
+	virtio_bus_unregister();
+	return err;
+}
+
+static void __exit virtio_lite_exit(void)
+{
+	virtio_pci_unregister();
+	virtio_blk_unregister();
+	virtio_bus_unregister();
+}
+
+module_init(virtio_lite_init);
+module_exit(virtio_lite_exit);
+
+MODULE_DESCRIPTION("virtio block disks over PCI, without the kernel's own virtio stack");
+MODULE_LICENSE("GPL");
