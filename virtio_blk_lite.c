@@ -27,6 +27,7 @@
  *	reset.c		how it is reset and set up again
  *	recover.c	when, and how often
  *	timeout.c	requests that do not come back in time
+ *	evidence.c	whether they are slow or lost
  *	resize.c	rings of another size
  *	power.c		removal, sleep, resets from outside
  */
@@ -38,6 +39,7 @@
 #include "blk/cache.h"
 #include "blk/complete.h"
 #include "blk/config.h"
+#include "blk/evidence.h"
 #include "blk/limits.h"
 #include "blk/power.h"
 #include "blk/queues.h"
@@ -54,7 +56,9 @@
 
 static int virtblk_major;
 static DEFINE_IDA(virtblk_index_ida);
-static DEFINE_MUTEX(virtblk_name_mutex);
+
+/* A device that is silent for so long does not keep the next one from probing. */
+#define ADD_SILENCE		HZ
 
 static const struct blk_mq_ops virtblk_mq_ops = {
 	.queue_rq = virtio_queue_rq,
@@ -78,6 +82,8 @@ static int virtblk_init_tags(struct virtblk *vblk)
 	set->flags = COMPAT_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->cmd_size = sizeof(struct virtblk_req);
 	set->driver_data = vblk;
+	/* For checks, where that leaves enough; see blk/evidence.c. */
+	set->reserved_tags = set->queue_depth > 2;
 	set->timeout = virtblk_request_timeout();
 	return blk_mq_alloc_tag_set(set);
 }
@@ -99,10 +105,7 @@ static int virtblk_has_name(struct device *dev, const void *name)
 	return !strcmp(dev_name(dev), name);
 }
 
-/*
- * The first name that is free, also of disks of upstream's driver. The caller
- * holds virtblk_name_mutex until the disk is added.
- */
+/* The first name that is free, also of disks of upstream's driver. */
 static int virtblk_choose_name(struct virtblk *vblk)
 {
 	struct gendisk *disk = vblk->disk;
@@ -131,14 +134,17 @@ static int virtblk_choose_name(struct virtblk *vblk)
 	return 0;
 }
 
-/* Whoever had the disk open may outlive the device; this frees the rest. */
-static void virtblk_free_disk(struct gendisk *disk)
+static void virtblk_free(struct virtblk *vblk)
 {
-	struct virtblk *vblk = disk->private_data;
-
 	ida_free(&virtblk_index_ida, vblk->index);
 	mutex_destroy(&vblk->vdev_mutex);
 	kfree(vblk);
+}
+
+/* Whoever had the disk open may outlive the device; this frees the rest. */
+static void virtblk_free_disk(struct gendisk *disk)
+{
+	virtblk_free(disk->private_data);
 }
 
 #ifdef COMPAT_HAVE_ZONED
@@ -160,26 +166,118 @@ static int virtblk_add_disk(struct virtblk *vblk)
 	struct gendisk *disk = vblk->disk;
 	int err;
 
+	vblk->limits.capacity = virtblk_read_capacity(vblk->vdev);
+	virtblk_set_capacity(vblk, vblk->limits.capacity);
+	err = virtblk_check_zones(vblk);
+	if (err)
+		return err;
+	err = device_add_disk(&vblk->vdev->dev, disk, virtblk_groups(vblk));
+	if (err)
+		return err;
+	WRITE_ONCE(vblk->added, true);
+	return READ_ONCE(vblk->state) == VIRTBLK_DEAD ? -EIO : 0;
+}
+
+/*
+ * Adding a disk reads its partitions, and a device may never answer. So that
+ * neither other devices nor an unbind wait for it, probe leaves it to this work.
+ */
+static void virtblk_add_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, add_work);
+	struct virtio_device *vdev = vblk->vdev;
+	struct gendisk *disk = vblk->disk;
+
+	vblk->add_err = virtblk_add_disk(vblk);
+	if (vblk->add_err) {
+		virtio_err(vdev, "%s: the disk cannot be added: %d\n",
+			   disk->disk_name, vblk->add_err);
+	} else {
+		virtblk_link_errors(vblk);
+		virtblk_enable_events(vblk);
+		virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
+			    disk->disk_name, vdev->legacy ? "legacy" : "modern",
+			    get_capacity(disk), vblk->nvqs,
+			    vblk->nvqs > 1 ? "queues" : "queue",
+			    vblk->tag_set.queue_depth);
+	}
+	complete(&vblk->add_done);
+}
+
+/* Returns the error of the work, or 0 if it goes on without probe. */
+static int virtblk_wait_added(struct virtblk *vblk)
+{
+	u32 before, reaps = virtblk_count_reaps(vblk);
+
+	while (!wait_for_completion_timeout(&vblk->add_done, ADD_SILENCE)) {
+		before = reaps;
+		reaps = virtblk_count_reaps(vblk);
+		if (reaps != before)
+			continue;
+		virtio_warn(vblk->vdev, "%s: the device does not answer yet: its disk comes later\n",
+			    vblk->disk->disk_name);
+		return 0;
+	}
+	return vblk->add_err;
+}
+
+static int virtblk_init_disk(struct virtblk *vblk)
+{
+	struct gendisk *disk;
+	int err;
+
+	disk = compat_alloc_disk(&vblk->tag_set, &vblk->limits, vblk);
+	if (IS_ERR(disk)) {
+		virtio_err(vblk->vdev, "the block layer refuses the disk: %ld\n",
+			   PTR_ERR(disk));
+		return PTR_ERR(disk);
+	}
+	vblk->disk = disk;
 	disk->major = virtblk_major;
 	disk->minors = VIRTBLK_MINORS;
 	disk->private_data = vblk;
 	disk->fops = &virtblk_fops;
 	set_disk_ro(disk, vblk->limits.read_only);
-
-	mutex_lock(&virtblk_name_mutex);
-	err = virtblk_choose_name(vblk);
-	if (!err) {
-		vblk->limits.capacity = virtblk_read_capacity(vblk->vdev);
-		virtblk_set_capacity(vblk, vblk->limits.capacity);
-		err = virtblk_check_zones(vblk);
-		if (!err)
-			err = device_add_disk(&vblk->vdev->dev, disk,
-					      virtblk_groups(vblk));
-		if (err)
-			ida_free(&virtblk_index_ida, vblk->index);
+	err = virtblk_alloc_evidence(vblk);
+	if (!err)
+		err = virtblk_choose_name(vblk);
+	if (err) {
+		virtblk_free_evidence(vblk);
+		put_disk(disk);
 	}
-	mutex_unlock(&virtblk_name_mutex);
 	return err;
+}
+
+/*
+ * Undo all of probe. add_work has ended, and whoever may start other works was
+ * stopped; a disk that was added is deleted, and freed by its last user.
+ */
+static void virtblk_del_disk(struct virtblk *vblk)
+{
+	struct virtio_device *vdev = vblk->vdev;
+	bool added = vblk->added;
+
+	cancel_work_sync(&vblk->zones_work);
+	cancel_work_sync(&vblk->cache_work);
+	if (added)
+		del_gendisk(vblk->disk);
+	virtblk_disable_recovery(vblk);
+
+	mutex_lock(&vblk->vdev_mutex);
+	virtio_reset_device(vdev);
+	vdev->transport->sync_irqs(vdev);
+	if (!added)
+		put_disk(vblk->disk);
+	virtblk_free_evidence(vblk);
+	blk_mq_free_tag_set(&vblk->tag_set);
+	virtblk_del_queues(vblk);
+	/* Who still has the disk open finds no device any more. */
+	vblk->vdev = NULL;
+	mutex_unlock(&vblk->vdev_mutex);
+	if (added)
+		put_disk(vblk->disk);
+	else
+		virtblk_free(vblk);
 }
 
 static int virtblk_probe(struct virtio_device *vdev)
@@ -196,6 +294,8 @@ static int virtblk_probe(struct virtio_device *vdev)
 	INIT_WORK(&vblk->zones_work, virtblk_zones_work);
 	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
+	INIT_WORK(&vblk->add_work, virtblk_add_work);
+	init_completion(&vblk->add_done);
 	dev_set_drvdata(&vdev->dev, vblk);
 
 	err = virtblk_read_limits(vdev, &vblk->limits);
@@ -208,36 +308,26 @@ static int virtblk_probe(struct virtio_device *vdev)
 	err = virtblk_init_tags(vblk);
 	if (err)
 		goto err_tags;
-	vblk->disk = compat_alloc_disk(&vblk->tag_set, &vblk->limits, vblk);
-	if (IS_ERR(vblk->disk)) {
-		err = PTR_ERR(vblk->disk);
-		virtio_err(vdev, "the block layer refuses the disk: %d\n", err);
+	err = virtblk_init_disk(vblk);
+	if (err)
 		goto err_disk;
-	}
 
 	/* Adding the disk reads its partitions, so the device has to work. */
 	virtio_device_ready(vdev);
 	virtblk_set_live(vblk);
-	err = virtblk_add_disk(vblk);
+	virtblk_queue_event(&vblk->add_work);
+	err = virtblk_wait_added(vblk);
 	if (err)
 		goto err_add;
-	WRITE_ONCE(vblk->added, true);
-	virtblk_link_errors(vblk);
-	virtblk_enable_events(vblk);
-	virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
-		    vblk->disk->disk_name, vdev->legacy ? "legacy" : "modern",
-		    get_capacity(vblk->disk), vblk->nvqs,
-		    vblk->nvqs > 1 ? "queues" : "queue",
-		    vblk->tag_set.queue_depth);
 	return 0;
 
 err_add:
-	/* Reading zones may have found the device in need of repair. */
 	WRITE_ONCE(vblk->removing, true);
-	virtblk_disable_recovery(vblk);
-	virtio_reset_device(vdev);
-	vdev->transport->sync_irqs(vdev);
-	put_disk(vblk->disk);
+	flush_work(&vblk->add_work);
+	virtio_config_disable(vdev);
+	cancel_work_sync(&vblk->config_work);
+	virtblk_del_disk(vblk);
+	return err;
 err_disk:
 	blk_mq_free_tag_set(&vblk->tag_set);
 err_tags:
@@ -254,28 +344,15 @@ static void virtblk_remove(struct virtio_device *vdev)
 
 	/* The disk goes: no event may change its size or cache meanwhile. */
 	WRITE_ONCE(vblk->removing, true);
-	virtio_config_disable(vdev);
-	cancel_work_sync(&vblk->config_work);
-
 	/* Who paused it for a reset from outside did not get that. */
 	virtblk_reset_done(vdev, -ENODEV);
 	/* A device that is gone finishes nothing: do not wait for it. */
 	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_fail_all(vblk);
-	cancel_work_sync(&vblk->zones_work);
-	cancel_work_sync(&vblk->cache_work);
-	del_gendisk(vblk->disk);
-	virtblk_disable_recovery(vblk);
-
-	mutex_lock(&vblk->vdev_mutex);
-	virtio_reset_device(vdev);
-	vdev->transport->sync_irqs(vdev);
-	blk_mq_free_tag_set(&vblk->tag_set);
-	virtblk_del_queues(vblk);
-	/* Who still has the disk open finds no device any more. */
-	vblk->vdev = NULL;
-	mutex_unlock(&vblk->vdev_mutex);
-	put_disk(vblk->disk);
+	flush_work(&vblk->add_work);
+	virtio_config_disable(vdev);
+	cancel_work_sync(&vblk->config_work);
+	virtblk_del_disk(vblk);
 }
 
 static struct virtio_driver virtblk_driver = {

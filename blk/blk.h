@@ -51,6 +51,17 @@ enum virtblk_disposition {
 	VIRTBLK_FAIL,		/* the device is dead */
 };
 
+/* Kinds of requests: one says nothing of another. */
+enum virtblk_kind {
+	VIRTBLK_READ,
+	VIRTBLK_WRITE,
+	VIRTBLK_FLUSH,
+	VIRTBLK_DISCARD,
+	VIRTBLK_ZEROES,
+	VIRTBLK_RARE,
+	VIRTBLK_KINDS,
+};
+
 /**
  * struct virtblk_query - a question to the device
  * @type: VIRTIO_BLK_T_ of the request
@@ -77,12 +88,16 @@ struct virtblk_query {
  * @blocks: how many blocks the long table has
  * @late: it did not come back in time
  * @fail: it ends with an error when the device was reset
- * @others: requests in flight on its queue when that was found
- * @reaps: of its queue at that time
+ * @checked: the device answered a check meanwhile; see blk/evidence.c
+ * @replays: how often it was sent again after a recovery
+ * @submitted: low bits of jiffies at that time (if late, as the following)
+ * @quiet_since: the same, when one of its kind came back for the last time
+ * @younger: low bits of virtblk.younger of its kind when it was first late
+ * @came_back: low bits of virtblk.came_back of its kind
  * @query: of our own, for REQ_OP_DRV_IN
  *
- * Outside of the driver @disposition, @holds, @table, @nmapped, @late and @fail
- * are 0.
+ * Outside of the driver @disposition, @holds, @table, @nmapped, @late, @fail and
+ * @replays are 0.
  */
 struct virtblk_req {
 	u8 status;
@@ -93,8 +108,12 @@ struct virtblk_req {
 	u8 blocks;
 	bool late;
 	bool fail;
-	u32 others;
-	u32 reaps;
+	bool checked;
+	u8 replays;
+	u32 submitted;
+	u32 quiet_since;
+	u16 younger;
+	u16 came_back;
 	struct virtblk_query *query;
 };
 
@@ -104,7 +123,7 @@ struct virtblk_req {
  * @queue_resets: those of a queue alone
  * @protocol: it wrote what it must not
  * @lost_interrupts: a request was found in the ring without one
- * @lost_completions: a request never came back, younger ones did
+ * @lost_completions: a request never came back, and the device answers others
  * @slow: a request was late, and waited for
  *
  * Counted without a lock: one that is lost does no harm.
@@ -123,6 +142,13 @@ enum virtblk_vq_state {
 	VIRTBLK_VQ_RUNNING,	/* they go to the device */
 	VIRTBLK_VQ_QUIESCED,	/* they are sent back, to come again later */
 	VIRTBLK_VQ_DEAD,	/* they fail */
+};
+
+/* Where the check of a queue is; see blk/evidence.c. */
+enum virtblk_check_state {
+	VIRTBLK_CHECK_NONE,
+	VIRTBLK_CHECK_SENT,
+	VIRTBLK_CHECK_ANSWERED,
 };
 
 /**
@@ -145,6 +171,13 @@ enum virtblk_vq_state {
  * @vblk: whose it is
  * @hctx: the hardware queue of the block layer
  * @mem: memory of @slots and of @blocks
+ * @marked: bit per tag: it was marked at the last scan; then as many bits for
+ *	    the scan itself
+ * @check: stands for the check in the ring; NULL if there is no tag for it
+ * @check_for: request that the check was sent for
+ * @check_submitted: when that one was; it may be another one by now
+ * @check_sent: jiffies
+ * @check_state: enum virtblk_check_state
  * @lock: submission lock: serialises adding to @vq
  * @waiting: @hctx was stopped until a table or ring slots come back
  * @free_blocks: bit i: block i is free
@@ -167,6 +200,12 @@ struct virtblk_vq {
 	struct virtblk *vblk;
 	struct blk_mq_hw_ctx *hctx;
 	struct virtio_mem mem[2];
+	unsigned long *marked;
+	struct request *check;
+	const struct request *check_for;
+	u32 check_submitted;
+	u8 check_state;
+	unsigned long check_sent;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;
@@ -207,8 +246,8 @@ enum virtblk_state {
  * @needs_reset: the device has to be reset, not one of its queues alone
  * @resizing: a resize of the rings, which del_gendisk() waits for, has the
  *	      queue frozen
- * @added: config changes are heard of; before, probe looks after all of it
- * @removing: no more config changes, and no waiting for a device that is slow
+ * @added: the disk was added, and config changes are followed
+ * @removing: no more config changes, and no waiting for a device for ever
  * @paused: between virtblk_reset_prepare() and virtblk_reset_done(), or while
  *	    the system sleeps
  * @asleep: the device was suspended with its state
@@ -219,6 +258,14 @@ enum virtblk_state {
  * @recover_last: jiffies of the last recovery
  * @recover_reaps: of all queues at that time
  * @recover_count: recoveries in a row that did not help
+ * @in_recovery: the reset under way is of the recovery's own
+ * @came_back: by kind: what scans found that had come back
+ * @younger: by kind: of that, what was submitted after the scan before
+ * @scanned: jiffies of the last scan, or 0
+ * @check_mem: where checks read to
+ * @add_work: adds the disk, which reads its partitions
+ * @add_done: that has ended
+ * @add_err: how
  * @counts: of errors
  */
 struct virtblk {
@@ -245,6 +292,14 @@ struct virtblk {
 	unsigned long recover_last;
 	u32 recover_reaps;
 	unsigned int recover_count;
+	bool in_recovery;
+	u32 came_back[VIRTBLK_KINDS];
+	u32 younger[VIRTBLK_KINDS];
+	unsigned long scanned;
+	struct virtio_mem check_mem;
+	struct work_struct add_work;
+	struct completion add_done;
+	int add_err;
 	struct virtblk_counts counts;
 };
 

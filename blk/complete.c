@@ -57,12 +57,20 @@ void virtblk_request_done(struct request *rq)
 	}
 }
 
-/* A request that borrowed something, or that asked something for us. */
-static noinline void virtblk_complete_holder(struct virtblk_vq *vvq,
+/*
+ * A request that borrowed something, was late, or is the driver's own. Returns
+ * false if it is a check, which the block layer does not know of.
+ */
+static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 					     struct request *rq)
 {
+	if (rq == vvq->check) {
+		WRITE_ONCE(vvq->check_state, VIRTBLK_CHECK_ANSWERED);
+		return false;
+	}
 	virtblk_end_command(vvq, rq);
-	__virtblk_release(vvq, rq);
+	virtblk_forget(vvq, rq);
+	return true;
 }
 
 /*
@@ -85,7 +93,8 @@ static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 
 	vbr->status = status;
 	if (unlikely(vbr->holds)) {
-		virtblk_complete_holder(vvq, rq);
+		if (!virtblk_complete_holder(vvq, rq))
+			return;
 		status = vbr->status;
 		/* What we asked ends well in a batch, whatever came of it. */
 		if (status != VIRTIO_BLK_S_OK)

@@ -36,6 +36,15 @@ void virtblk_exit_events(void)
 }
 
 /**
+ * virtblk_queue_event() - have a work done that may wait for requests
+ * @work: of a disk
+ */
+void virtblk_queue_event(struct work_struct *work)
+{
+	queue_work(virtblk_event_wq, work);
+}
+
+/**
  * virtblk_set_capacity() - tell the block layer how large the disk is
  * @vblk: the disk
  * @capacity: sectors
@@ -72,7 +81,7 @@ static void virtblk_follow_capacity(struct virtblk *vblk)
 		return;
 	WRITE_ONCE(vblk->limits.capacity, capacity);
 	if (!READ_ONCE(vblk->removing))
-		queue_work(virtblk_event_wq, &vblk->zones_work);
+		virtblk_queue_event(&vblk->zones_work);
 }
 
 /*
@@ -111,7 +120,7 @@ static void virtblk_handle_config(struct virtblk *vblk)
 			   virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
 	if (virtblk_read_writeback(vdev) != vblk->limits.writeback &&
 	    !READ_ONCE(vblk->removing))
-		queue_work(virtblk_event_wq, &vblk->cache_work);
+		virtblk_queue_event(&vblk->cache_work);
 }
 
 /**
@@ -143,7 +152,7 @@ void virtblk_config_changed(struct virtio_device *vdev)
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
 	if (!READ_ONCE(vblk->removing))
-		queue_work(virtblk_event_wq, &vblk->config_work);
+		virtblk_queue_event(&vblk->config_work);
 }
 
 /**

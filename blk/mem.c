@@ -292,13 +292,28 @@ void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	vbr->holds = false;
-	vbr->late = false;
-	vbr->fail = false;
+	/* What is left is known until virtblk_forget(). */
+	vbr->holds = vbr->late || vbr->replays;
 	if (vbr->nmapped)
 		virtblk_unmap(vvq, rq);
 	if (vbr->table) {
 		virtblk_return_table(vvq, vbr);
 		virtblk_restart_queue(vvq);
 	}
+}
+
+/**
+ * virtblk_forget() - a request ends: nothing of it is remembered
+ * @vvq: the queue
+ * @rq: a request that the device does not own
+ */
+void virtblk_forget(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	__virtblk_release(vvq, rq);
+	vbr->late = false;
+	vbr->fail = false;
+	vbr->replays = 0;
+	vbr->holds = false;
 }

@@ -52,6 +52,7 @@ void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq);
 bool virtblk_next_piece(struct virtblk_piece *p);
 void virtblk_restart_queue(struct virtblk_vq *vvq);
 void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
+void virtblk_forget(struct virtblk_vq *vvq, struct request *rq);
 
 /**
  * virtblk_release() - take back what a request borrowed, if anything

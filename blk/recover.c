@@ -4,7 +4,6 @@
  * else the device; and after how many that do not help a disk is dead. How a
  * reset is done is in blk/reset.c.
  */
-#include <linux/module.h>
 #include "blk/recover.h"
 #include "blk/reset.h"
 #include "blk/state.h"
@@ -13,23 +12,16 @@
 #define RECOVER_INTERVAL		(10 * HZ)
 /* Unless the reset helped: requests came back in so many reaps since. */
 #define RECOVER_HELPED		16
-/* A disk that is to go is waited for, but not for ever. */
-#define REMOVE_ATTEMPTS		1u
-
-static unsigned int reset_attempts = 5;
-module_param(reset_attempts, uint, 0644);
-MODULE_PARM_DESC(reset_attempts,
-		 "Resets in a row before a disk is dead; 0: at the first error (default: 5)");
+/* A disk that is added or removed is waited for, but not for ever. */
+#define BOUNDED_ATTEMPTS	1u
 
 static bool virtblk_may_recover(struct virtblk *vblk)
 {
-	unsigned int attempts = READ_ONCE(reset_attempts), i;
-	u32 reaps = 0, since;
+	u32 reaps = virtblk_count_reaps(vblk);
+	unsigned int attempts = virtblk_reset_attempts();
+	u32 since = reaps - vblk->recover_reaps;
 	bool calm;
 
-	for (i = 0; i < vblk->nvqs; i++)
-		reaps += vblk->vqs[i].vq.reaps;
-	since = reaps - vblk->recover_reaps;
 	/* Silent with something to say is not calm. */
 	calm = since || !blk_mq_queue_inflight(vblk->disk->queue);
 	if (since >= RECOVER_HELPED ||
@@ -37,8 +29,8 @@ static bool virtblk_may_recover(struct virtblk *vblk)
 		vblk->recover_count = 0;
 	vblk->recover_last = jiffies;
 	vblk->recover_reaps = reaps;
-	if (READ_ONCE(vblk->removing))
-		attempts = min(attempts, REMOVE_ATTEMPTS);
+	if (virtblk_is_bounded(vblk))
+		attempts = min(attempts, BOUNDED_ATTEMPTS);
 	if (vblk->recover_count++ < attempts)
 		return true;
 	virtio_err(vblk->vdev, "%s: %u resets did not help\n",
@@ -71,12 +63,13 @@ static void virtblk_do_recovery(struct virtblk *vblk)
 	bool may = virtblk_may_recover(vblk);
 	int err;
 
-	if (may && virtblk_reset_vqs(vblk))
-		return;
-	err = virtblk_quiesce_and_reset(vblk, false);
-	if (!err && !may)
-		err = -EIO;
-	virtblk_end_recovery(vblk, err);
+	vblk->in_recovery = true;
+	if (!may || !virtblk_reset_vqs(vblk)) {
+		err = virtblk_quiesce_and_reset(vblk, false);
+		if (!err && !may)
+			err = -EIO;
+		virtblk_end_recovery(vblk, err);
+	}
 }
 
 /**

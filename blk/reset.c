@@ -14,6 +14,8 @@
  */
 #include <linux/delay.h>
 #include <linux/module.h>
+#include "blk/command.h"
+#include "blk/evidence.h"
 #include "blk/mem.h"
 #include "blk/reset.h"
 #include "blk/state.h"
@@ -21,10 +23,23 @@
 /* What a queue has in flight is given so long before the device is reset. */
 #define QUEUE_RESET_WAIT	HZ
 
+static unsigned int reset_attempts = 5;
+module_param(reset_attempts, uint, 0644);
+MODULE_PARM_DESC(reset_attempts,
+		 "Resets in a row before a disk is dead, and replays before a request fails; 0: at the first error (default: 5)");
+
 static bool trust_queue_reset;
 module_param(trust_queue_reset, bool, 0644);
 MODULE_PARM_DESC(trust_queue_reset,
 		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
+
+/**
+ * virtblk_reset_attempts() - how many resets in a row may not help
+ */
+unsigned int virtblk_reset_attempts(void)
+{
+	return READ_ONCE(reset_attempts);
+}
 
 /**
  * virtblk_disable_events() - keep config changes and time-outs off the device
@@ -73,8 +88,10 @@ void virtblk_empty_rings(struct virtblk *vblk)
 {
 	unsigned int i;
 
-	for (i = 0; i < vblk->nvqs; i++)
+	for (i = 0; i < vblk->nvqs; i++) {
 		vring_reset(&vblk->vqs[i].vq);
+		virtblk_forget_evidence(&vblk->vqs[i]);
+	}
 }
 
 /**
@@ -146,6 +163,50 @@ struct virtblk_requeue {
 	enum virtblk_disposition disposition;
 };
 
+/*
+ * What becomes of a request that the device had in flight when it was reset. If
+ * it wrote a status, it was done with it. An append that was done and is done
+ * again would be there twice, and the disk may have become read-only.
+ */
+static enum virtblk_disposition
+virtblk_dispose(struct virtblk_vq *vvq, struct request *rq,
+		enum virtblk_disposition disposition)
+{
+	u8 status = READ_ONCE(vvq->slots[rq->tag].status);
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	if (status != VIRTIO_BLK_S_UNWRITTEN) {
+		vbr->status = status;
+		virtblk_end_command(vvq, rq);
+		return VIRTBLK_COMPLETE;
+	}
+	if (vbr->fail || req_op(rq) == REQ_OP_ZONE_APPEND ||
+	    (op_is_write(req_op(rq)) &&
+	     virtio_has_feature(vvq->vblk->vdev, VIRTIO_F_BLK_RO)))
+		return VIRTBLK_FAIL;
+	if (vvq->vblk->in_recovery && vbr->replays &&
+	    vbr->replays >= virtblk_reset_attempts()) {
+		dev_err_ratelimited(vvq->vblk->vdev->dev.parent,
+				    "%s: a request was sent %u times and never came back: it fails\n",
+				    vvq->vblk->disk->disk_name, vbr->replays + 1);
+		return VIRTBLK_FAIL;
+	}
+	return disposition;
+}
+
+/* The time that it is given starts anew, and grows with each replay. */
+static void virtblk_count_replay(struct virtblk *vblk, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	vbr->late = false;
+	if (vblk->in_recovery && vbr->replays < U8_MAX) {
+		vbr->replays++;
+		vbr->holds = true;
+	}
+	rq->timeout = rq->q->rq_timeout * (1 + vbr->replays);
+}
+
 static bool virtblk_requeue_one(struct request *rq, void *data)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -156,16 +217,13 @@ static bool virtblk_requeue_one(struct request *rq, void *data)
 	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT ||
 	    (ret->vvq && ret->vvq != vvq))
 		return true;
-	vbr->disposition = ret->disposition;
-	/*
-	 * An append that was done and is done again would be there twice. And
-	 * the disk may have become read-only.
-	 */
-	if (vbr->fail || req_op(rq) == REQ_OP_ZONE_APPEND ||
-	    (op_is_write(req_op(rq)) &&
-	     virtio_has_feature(vvq->vblk->vdev, VIRTIO_F_BLK_RO)))
-		vbr->disposition = VIRTBLK_FAIL;
-	virtblk_release(vvq, rq);
+	vbr->disposition = virtblk_dispose(vvq, rq, ret->disposition);
+	if (vbr->disposition == VIRTBLK_REQUEUE) {
+		virtblk_release(vvq, rq);
+		virtblk_count_replay(vvq->vblk, rq);
+	} else {
+		virtblk_forget(vvq, rq);
+	}
 	blk_mq_complete_request(rq);
 	return true;
 }
@@ -303,7 +361,7 @@ static bool virtblk_wait_answers(struct virtblk_vq *vvq)
 	struct virtblk_silent silent = { .vvq = vvq };
 
 	for (;;) {
-		silent.n = 0;
+		silent.n = virtblk_check_in_flight(vvq);
 		blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_is_silent,
 					&silent);
 		if (!silent.n)

@@ -5,6 +5,7 @@
 
 #include "blk/blk.h"
 
+unsigned int virtblk_reset_attempts(void);
 void virtblk_enable_events(struct virtblk *vblk);
 void virtblk_disable_events(struct virtblk *vblk);
 void virtblk_mask_irqs(struct virtblk *vblk, bool mask);

@@ -38,6 +38,31 @@ static bool virtblk_try_claim(struct virtblk *vblk, enum virtblk_state state)
 }
 
 /**
+ * virtblk_is_bounded() - somebody waits for the disk who has to get an answer
+ * @vblk: the disk
+ *
+ * While it is added or removed, a device that stays silent is given up at last.
+ */
+bool virtblk_is_bounded(const struct virtblk *vblk)
+{
+	return READ_ONCE(vblk->removing) || !READ_ONCE(vblk->added);
+}
+
+/**
+ * virtblk_count_reaps() - how often requests came back
+ * @vblk: the disk
+ */
+u32 virtblk_count_reaps(const struct virtblk *vblk)
+{
+	u32 reaps = 0;
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		reaps += READ_ONCE(vblk->vqs[i].vq.reaps);
+	return reaps;
+}
+
+/**
  * virtblk_claim() - wait until the disk is live, and be in charge of it
  * @vblk: the disk
  * @state: VIRTBLK_RECOVERING or VIRTBLK_RESIZING
@@ -65,6 +90,7 @@ void virtblk_set_dead(struct virtblk *vblk)
 {
 	unsigned int i;
 
+	vblk->in_recovery = false;
 	WRITE_ONCE(vblk->state, VIRTBLK_DEAD);
 	for (i = 0; i < vblk->nvqs; i++)
 		WRITE_ONCE(vblk->vqs[i].state, VIRTBLK_VQ_DEAD);
@@ -125,6 +151,7 @@ void virtblk_set_live(struct virtblk *vblk)
 {
 	unsigned int i;
 
+	vblk->in_recovery = false;
 	/* What was found broken before, found nobody who would repair it. */
 	smp_store_mb(vblk->state, VIRTBLK_LIVE);
 	for (i = 0; i < vblk->nvqs; i++) {

@@ -7,6 +7,8 @@
 
 int virtblk_init_state(void);
 void virtblk_exit_state(void);
+u32 virtblk_count_reaps(const struct virtblk *vblk);
+bool virtblk_is_bounded(const struct virtblk *vblk);
 bool virtblk_claim(struct virtblk *vblk, enum virtblk_state state);
 void virtblk_set_dead(struct virtblk *vblk);
 void virtblk_set_live(struct virtblk *vblk);

@@ -485,6 +485,16 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	return BLK_STS_RESOURCE;
 }
 
+/* The queue is being reset, or it is dead. */
+static noinline blk_status_t virtblk_refuse(struct virtblk_vq *vvq,
+					    struct request *rq)
+{
+	if (READ_ONCE(vvq->state) != VIRTBLK_VQ_DEAD)
+		return BLK_STS_RESOURCE;
+	virtblk_forget(vvq, rq);
+	return BLK_STS_IOERR;
+}
+
 /**
  * virtio_queue_rq() - ->queue_rq: send a request to the device
  * @hctx: the hardware queue
@@ -503,7 +513,7 @@ blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 	bool kick = false, plain;
 
 	if (unlikely(vvq->state))
-		return vvq->state == VIRTBLK_VQ_QUIESCED ? BLK_STS_RESOURCE : BLK_STS_IOERR;
+		return virtblk_refuse(vvq, rq);
 	plain = virtblk_is_plain(vvq, rq);
 	if (unlikely(!plain)) {
 		sts = virtblk_take(vvq, rq);
@@ -534,7 +544,9 @@ blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 out_release:
 	virtblk_release(vvq, rq);
 	if (sts == BLK_STS_DEV_RESOURCE)
-		sts = virtblk_wait_for_room(vvq, rq);
+		return virtblk_wait_for_room(vvq, rq);
+	if (sts != BLK_STS_RESOURCE)
+		virtblk_forget(vvq, rq);
 	return sts;
 }
 

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * When a request does not come back. Its memory is the device's until the
- * device says otherwise or is reset, so it is never simply ended.
+ * device says otherwise or is reset, so it is never simply ended. And a device
+ * that is only slow is not reset: QEMU finishes what is in flight first, and
+ * stops a CPU of the guest meanwhile.
  *
  *	it is in the ring	its interrupt was lost: take it
  *	the device is gone,	reset, which finds out whether it can be
  *	or asks for a reset	saved
- *	younger requests	its completion was lost: reset, and send it
- *	finished		again
- *	nothing moves		the device is slow, or its host is: wait. To
- *				reset it would not help: QEMU finishes what
- *				is in flight first, and stops a CPU meanwhile
- *	nothing moves, and	reset: that comes next anyway. If what was sent
- *	the disk is to go	again does not come back either, it fails
+ *	less than a stall	wait, whatever else comes back
+ *	the device answers	its completion was lost: reset, and send it
+ *	others of its kind	again
+ *	nothing else comes	the device is slow, or its host is: wait
+ *	the disk is added,	wait for a stall, then reset; if what was sent
+ *	or removed		again does not come back either, it fails
  *
- * How long "does not come back" is stands in queue/io_timeout of the disk.
+ * blk/evidence.c finds out what the device answers. All times are multiples of
+ * queue/io_timeout of the disk: a stall is stall_timeouts of them, and what is
+ * lost is found before lost_timeouts of them have passed.
  */
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/ratelimit.h>
+#include "blk/evidence.h"
 #include "blk/state.h"
 #include "blk/timeout.h"
 #include "compat/blk.h"
 
-/* Once a request is late, look at it this often. */
+/* A request that is late is looked at this often, or with each io_timeout. */
 #define LATE_AGAIN	(5 * HZ)
+/* A replay on a disk that is added or removed has so many time-outs. */
+#define BOUNDED_REPLAY	2
 
 enum virtblk_action { ACTION_AUTO, ACTION_WAIT, ACTION_RESET, ACTION_FAIL };
 
@@ -62,6 +69,8 @@ MODULE_PARM_DESC(timeout_action,
 
 /* A day: more would overflow what the block layer keeps. */
 #define TIMEOUT_MAX	86400
+/* So many time-outs of a day still fit 32 bits of jiffies. */
+#define MULTIPLE_MAX	40
 
 static int virtblk_set_timeout(const char *val, const struct kernel_param *kp)
 {
@@ -78,6 +87,26 @@ module_param_cb(request_timeout, &virtblk_timeout_ops, &request_timeout, 0644);
 MODULE_PARM_DESC(request_timeout,
 		 "Seconds after which a request is late, for disks found from now on (default: 30)");
 
+static int virtblk_set_multiple(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 1, MULTIPLE_MAX);
+}
+
+static const struct kernel_param_ops virtblk_multiple_ops = {
+	.set = virtblk_set_multiple,
+	.get = param_get_uint,
+};
+
+static unsigned int stall_timeouts = 4;
+module_param_cb(stall_timeouts, &virtblk_multiple_ops, &stall_timeouts, 0644);
+MODULE_PARM_DESC(stall_timeouts,
+		 "A request that takes less than so many time-outs is slow, not lost (default: 4)");
+
+static unsigned int lost_timeouts = 8;
+module_param_cb(lost_timeouts, &virtblk_multiple_ops, &lost_timeouts, 0644);
+MODULE_PARM_DESC(lost_timeouts,
+		 "A completion that is lost is found within so many time-outs (default: 8)");
+
 /**
  * virtblk_request_timeout() - when a request is late, in jiffies
  */
@@ -86,34 +115,30 @@ unsigned int virtblk_request_timeout(void)
 	return READ_ONCE(request_timeout) * HZ;
 }
 
-struct virtblk_count {
-	const struct blk_mq_hw_ctx *hctx;
-	unsigned int n;
-};
-
-static bool virtblk_count_one(struct request *rq, void *data)
-{
-	struct virtblk_count *count = data;
-
-	if (rq->mq_hctx == count->hctx)
-		count->n++;
-	return true;
-}
-
-/* How many were in flight when @rq was first late, and what had come by then. */
-static void virtblk_note_late(struct virtblk_vq *vvq, struct request *rq)
+/* How long a request is in flight, in jiffies; it is late. */
+static u32 virtblk_age(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	struct virtblk_count count = { .hctx = vvq->hctx };
 
-	if (vbr->late)
-		return;
-	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_count_one, &count);
-	vbr->others = count.n;
-	vbr->reaps = READ_ONCE(vvq->vq.reaps);
-	vbr->late = true;
-	vbr->holds = true;
-	rq->timeout = min_t(unsigned int, rq->timeout, LATE_AGAIN);
+	return (u32)jiffies - vbr->submitted;
+}
+
+/* How long a request may take for certain, in jiffies: more with each replay. */
+static u32 virtblk_stall(struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	return rq->q->rq_timeout * (1 + vbr->replays) * READ_ONCE(stall_timeouts);
+}
+
+/* When evidence decides: between the two bounds, with time left for a reset. */
+static u32 virtblk_patience(struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	u32 stall = READ_ONCE(stall_timeouts);
+	u32 lost = max(READ_ONCE(lost_timeouts), stall);
+
+	return rq->q->rq_timeout * (1 + vbr->replays) * (stall + lost) / 2;
 }
 
 /*
@@ -123,67 +148,112 @@ static void virtblk_note_late(struct virtblk_vq *vvq, struct request *rq)
 static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtio_device *vdev = vvq->vblk->vdev;
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	bool ended;
 
 	vdev->transport->mask_irq(vdev, vvq->vq.index, true);
 	vvq->vq.callback(&vvq->vq);
 	spin_lock(&vvq->poll_lock);
 	ended = blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT;
-	if (!ended)
-		virtblk_note_late(vvq, rq);
+	if (!ended && !vbr->late) {
+		virtblk_note_late(vvq->vblk, rq);
+		vvq->vblk->counts.slow++;
+	}
 	spin_unlock(&vvq->poll_lock);
 	vdev->transport->mask_irq(vdev, vvq->vq.index, false);
 	return ended;
 }
 
-/*
- * Did requests that were sent after @rq come back? When the queue has brought
- * something more often than there were others in flight, some of it was younger.
- */
-static bool virtblk_younger_came_back(struct virtblk_vq *vvq, struct request *rq)
+/* A check of a read is a read, and that of a flush a flush. */
+static bool virtblk_check_is_younger(const struct request *rq)
 {
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	return READ_ONCE(vvq->vq.reaps) - vbr->reaps > vbr->others;
+	return req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_FLUSH;
 }
 
-static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
-					     struct request *rq)
+/* The device is done with others, so @rq is not slow: its completion is lost. */
+static bool virtblk_is_lost(struct virtblk_vq *vvq, struct request *rq)
+{
+	u32 age = virtblk_age(rq), patience = virtblk_patience(rq);
+	bool younger = virtblk_younger_came_back(vvq->vblk, rq);
+	bool quiet = virtblk_is_quiet(vvq->vblk, rq, patience);
+
+	/* The status is the last that a device writes: it is done with @rq. */
+	if (READ_ONCE(vvq->slots[rq->tag].status) != VIRTIO_BLK_S_UNWRITTEN)
+		return age >= virtblk_stall(rq);
+	/* Asked early, so that the answer is there when it counts. */
+	if (age < virtblk_stall(rq) / 2)
+		return false;
+	if (virtblk_check(vvq, rq))
+		return age >= patience &&
+		       (younger || quiet || virtblk_check_is_younger(rq));
+	/* It cannot be asked, or the answer is late too. */
+	return younger && age >= (vvq->check ? 2 * patience : patience);
+}
+
+/* Somebody waits for the disk: a replay is given little, and the last one. */
+static bool virtblk_is_overdue(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	bool younger = virtblk_younger_came_back(vvq, rq);
+	u32 limit = vbr->replays ? BOUNDED_REPLAY : READ_ONCE(stall_timeouts);
+
+	return virtblk_age(rq) >= rq->q->rq_timeout * limit;
+}
+
+/* At first, and when the number of time-outs has doubled. */
+static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
+			      bool first)
+{
+	u32 now = virtblk_age(rq) / rq->q->rq_timeout;
+	u32 before = (virtblk_age(rq) - rq->timeout) / rq->q->rq_timeout;
+	const char *name = vvq->vblk->disk->disk_name;
+	struct device *dev = vvq->vblk->vdev->dev.parent;
+	u32 seconds = virtblk_age(rq) / HZ;
+
+	if (!first && (now == before || !is_power_of_2(now)))
+		return;
+	if (req_op(rq) == REQ_OP_FLUSH || blk_rq_is_passthrough(rq))
+		dev_warn_ratelimited(dev, "%s: request %d of queue %u, %s, is late: waiting (%u seconds so far)\n",
+				     name, rq->tag, vvq->vq.index,
+				     blk_op_str(req_op(rq)), seconds);
+	else
+		dev_warn_ratelimited(dev, "%s: request %d of queue %u, %s at sector %llu, is late: waiting (%u seconds so far)\n",
+				     name, rq->tag, vvq->vq.index,
+				     blk_op_str(req_op(rq)),
+				     (unsigned long long)blk_rq_pos(rq), seconds);
+}
+
+/* Returns whether a reset was started. */
+static bool virtblk_give_up_waiting(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk *vblk = vvq->vblk;
 
 	switch (READ_ONCE(timeout_action)) {
-	case ACTION_AUTO:
-		if (younger)
-			virtblk_recover_queue(vvq, "request lost, younger ones came back",
-					      &vblk->counts.lost_completions);
-		else if (READ_ONCE(vblk->removing))
-			virtblk_recover(vblk, "request is late and the disk is to go",
-					NULL);
-		else
-			break;
-		return BLK_EH_RESET_TIMER;
 	case ACTION_FAIL:
 		vbr->fail = true;
 		fallthrough;
 	case ACTION_RESET:
 		virtblk_recover_queue(vvq, "request is late", NULL);
-		return BLK_EH_RESET_TIMER;
+		return true;
+	case ACTION_WAIT:
+		return false;
 	}
-	vblk->counts.slow++;
-	/* A notification may have been lost on the way: one more harms nobody. */
-	virtqueue_notify(&vvq->vq);
-	dev_warn_ratelimited(vblk->vdev->dev.parent,
-			     "%s: request %d of queue %u, sector %llu, is late: waiting\n",
-			     vblk->disk->disk_name, rq->tag, vvq->vq.index,
-			     (unsigned long long)blk_rq_pos(rq));
-	return BLK_EH_RESET_TIMER;
+	if (virtblk_is_bounded(vblk)) {
+		if (!virtblk_is_overdue(rq))
+			return false;
+		virtblk_recover(vblk, "request is late, and the disk is added or removed",
+				NULL);
+		return true;
+	}
+	if (!virtblk_is_lost(vvq, rq))
+		return false;
+	virtblk_recover_queue(vvq, "request lost, others came back",
+			      &vblk->counts.lost_completions);
+	return true;
 }
 
 /**
- * virtblk_timeout() - a request does not come back
+ * virtblk_timeout() - ->timeout: a request does not come back
  * @rq: in flight for longer than io_timeout
  *
  * Context: a worker of the block layer; may sleep.
@@ -191,12 +261,15 @@ static enum blk_eh_timer_return virtblk_late(struct virtblk_vq *vvq,
 enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 {
 	struct virtblk_vq *vvq = rq->mq_hctx->driver_data;
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk *vblk = vvq->vblk;
+	bool first = !vbr->late;
 
 	/* A recovery will bring it back, or end it. */
 	if (READ_ONCE(vblk->state) != VIRTBLK_LIVE)
 		return BLK_EH_RESET_TIMER;
 
+	virtblk_scan(vblk);
 	if (virtblk_poll_ring(vvq, rq)) {
 		if (vvq->vq.polled)
 			return BLK_EH_DONE;
@@ -206,7 +279,11 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 				     vblk->disk->disk_name, vvq->vq.index);
 		return BLK_EH_DONE;
 	}
-	if (!virtblk_check_status(vblk))
+	rq->timeout = min_t(unsigned int, rq->q->rq_timeout, LATE_AGAIN);
+	if (!virtblk_check_status(vblk) || virtblk_give_up_waiting(vvq, rq))
 		return BLK_EH_RESET_TIMER;
-	return virtblk_late(vvq, rq);
+	virtblk_warn_late(vvq, rq, first);
+	/* A notification may have been lost on the way: one more harms nobody. */
+	virtqueue_notify(&vvq->vq);
+	return BLK_EH_RESET_TIMER;
 }
