@@ -73,7 +73,7 @@ unit:
 
 # Guests and devices that want to do them harm: SECONDS=60, SEED=1, K=debug.
 fuzz: setup
-	@$(PYTHON) selftests/fuzz/campaign.py $(if $(K),-k $(K)) \
+	@$(PYTHON) scripts/fuzz.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(N),--mutations $(N)) $(if $(GUESTS),--guests $(GUESTS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)

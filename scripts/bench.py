@@ -7,10 +7,8 @@ import os
 import signal
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-from bench import compare, full, quick  # noqa: E402
-from vbl import VblError        # noqa: E402
+from bench import compare, full, quick
+from vbl import VblError
 
 
 def main():

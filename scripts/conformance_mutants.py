@@ -17,11 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-TREE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TREE / "scripts"))
-
-import vbl                              # noqa: E402
-from vbl.tree import sources            # noqa: E402
+import vbl
+from vbl import TREE
+from vbl.tree import sources
 
 RING, QUEUE = "virtio_ring_lite.c", "ring/queue.c"
 STATUS, FEATURES, CONFIG = "bus/status.c", "bus/features.c", "bus/config.c"

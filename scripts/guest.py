@@ -7,11 +7,8 @@ import os
 import signal
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-from vbl import (CommandFailed, Disk, Guest, SetupError,  # noqa: E402
-                 VblError, build_module, demo, kernels, made_kernels,
-                 pick_kernel)
+from vbl import (CommandFailed, Disk, Guest, SetupError, VblError,
+                 build_module, demo, kernels, made_kernels, pick_kernel)
 
 
 def _file(text):

@@ -21,248 +21,35 @@ then, or this would see nothing.
 """
 
 import argparse
-import itertools
-import random
-import shutil
-import struct
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from trust import page                              # noqa: E402
-from vbl import TREE, Disk, Guest, VblError         # noqa: E402
-from vbl import ktap, postgres                      # noqa: E402
-
-BLOCK, BLOCKS, SECTOR = 4096, 1024, 512
-MASK = (1 << 64) - 1
-LOG_MAGIC = 0x6a736677736872
-FLUSH, FUA, DISCARD = 1, 2, 4
-PORT = "/dev/ttyS2"
-
-MODES = {
-    "write back": {"transport": "modern"},
-    "write through": {"transport": "modern", "write_cache": "off",
-                      "config_wce": False},
-    "switched": {"transport": "modern", "config_wce": True},
-    "packed": {"transport": "modern", "packed": True},
-    "legacy": {"transport": "legacy"},
-}
-SWITCH = ("while :; do for c in 'write through' 'write back'; do "
-          "echo \"$c\" >/sys/block/{dev}/cache_type || exit; "
-          "usleep 30000; done; done")
-
-
-def mix(x):
-    """As in ack.c."""
-    x = (x + 0x9e3779b97f4a7c15) & MASK
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
-    x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
-    return x ^ x >> 31
-
-
-def writer(folder):
-    """Path of ack.c as a program that needs no library."""
-    path = folder / "ack"
-    subprocess.run(["gcc", "-O2", "-static", "-o", path,
-                    TREE / "selftests/host/ack.c"], check=True)
-    return path
-
-
-def log_entries(path):
-    """(first sector, flags, data) of what QEMU's blklogwrites has noted."""
-    data = path.read_bytes()
-    size = SECTOR
-    # Before the first flush it has no beginning.
-    if any(data[:size]):
-        magic, _, _, size = struct.unpack_from("<QQQI", data)
-        if magic != LOG_MAGIC:
-            raise VblError("this is no log of writes")
-    at = size
-    # The count in the beginning may be older than the end: go on while sane.
-    while at + size <= len(data):
-        sector, sectors, flags = struct.unpack_from("<3Q", data, at)
-        at += size
-        length = 0 if flags & DISCARD else sectors * size
-        if not (sectors or flags) or flags > 15 or at + length > len(data):
-            return
-        yield sector, flags, data[at:at + length]
-        at += length
-
-
-def logged(image, log, fmt="raw"):
-    """The backend of a Disk whose writes and flushes are logged."""
-    log.touch()
-    return [{"driver": "file", "filename": str(image), "node-name": "below"},
-            {"driver": fmt, "file": "below", "node-name": "image"},
-            {"driver": "blklogwrites", "file": "image",
-             "log": {"driver": "file", "filename": str(log)}}]
-
-
-def pull(g):
-    """The power of a guest goes."""
-    g.process.popen.kill()
-    g.process.popen.wait()
-    ktap.must_be_quiet(g.console)
-
-
-def left_of(disk, log, rng):
-    """What is on a disk after a power cut: a cache may lose all that was not
-    flushed, or keep what it likes."""
-    kept = rng.choice((0, 0.5))
-    surviving(log, disk, lambda: rng.random() < kept)
-    return disk
-
-
-def surviving(path, disk, kept):
-    """What the writes of a log leave on @disk.
-
-    What was not flushed is forgotten, unless @kept() says that it is not.
-    """
-    pending = []
-    for sector, flags, data in log_entries(path):
-        if flags & FLUSH:
-            for _, at, new in pending:
-                disk[at:at + len(new)] = new
-            pending = []
-        if data:
-            pending.append((flags & FUA, sector * SECTOR, data))
-    for through, at, new in pending:
-        if through or kept():
-            disk[at:at + len(new)] = new
-
-
-def lost(disk, seed, acked):
-    """Blocks up to number @acked that are not there, nor anything younger."""
-    last = {}
-    for n in range(1, acked + 1):
-        last[mix(seed ^ n) % BLOCKS] = n
-    gone = []
-    for place, n in last.items():
-        words = struct.unpack_from("<512Q", disk, place * BLOCK)
-        found = words[0]
-        whole = all(words[i] == mix(seed ^ found << 16 & MASK ^ i)
-                    for i in range(1, 512))
-        if found < n or not whole or mix(seed ^ found) % BLOCKS != place:
-            gone.append(n)
-    return gone
-
-
-class Fsync:
-    """Blocks that are flushed, by a program without a file system."""
-
-    unit, acks, tools = "blocks", 300, False
-
-    def __init__(self, folder):
-        self.files = {"bin/ack": writer(folder)}
-        self.image = folder / "empty"
-        with open(self.image, "wb") as f:
-            f.truncate(BLOCK * BLOCKS)
-
-    def start(self, g, dev, port, seed, lie):
-        """Start the program: its job."""
-        every = random.Random(seed).randint(1, 8)
-        return [g.start(f"exec /bin/ack /dev/{dev} {port} {seed} "
-                        f"{'-' if lie else ''}{every}")]
-
-    def check(self, disk, seed, lines):
-        """(blocks acknowledged, those that are lost) of what is on @disk."""
-        acked = int(lines[-1]) if lines else 0
-        return acked, lost(disk, seed, acked)
-
-
-WORKLOADS = {"fsync": Fsync, "postgres": postgres.Postgres}
-
-
-def cut(kernel, mode, seed, load, lie=False, driver="lite"):
-    """One guest, one power cut: what is acknowledged, and lost of that."""
-    rng = random.Random(seed)
-    folder = Path(tempfile.mkdtemp(prefix="vbl-cut-"))
-    acks, log = folder / "acks", folder / "log"
-    shutil.copy(load.image, folder / "disk")
-    disk = Disk(backend=logged(folder / "disk", log), **MODES[mode])
-    devices = [f"-chardev file,id=acks,path={acks}",
-               "-device isa-serial,chardev=acks,index=2"]
-    try:
-        with Guest(kernel, disks=[disk], driver=driver, devices=devices,
-                   tools=load.tools, files=load.files) as g:
-            dev = g.dev()
-            jobs = load.start(g, dev, PORT, seed, lie)
-            if mode == "switched":
-                jobs.append(g.start(SWITCH.format(dev=dev)))
-            want = rng.randint(1, load.acks)
-            wait_acks(g, jobs, lambda: said(acks) >= want)
-            time.sleep(rng.random() / 50)
-            pull(g)
-        left = left_of(bytearray(load.image.read_bytes()), log, rng)
-        # What is no whole line was not said.
-        return load.check(left, seed, acks.read_text().split("\n")[:-1])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def said(path):
-    """How many lines a load has said."""
-    return path.read_text().count("\n") if path.exists() else 0
-
-
-def wait_acks(g, jobs, enough):
-    """Until the load has said @enough()."""
-    until = time.monotonic() + 60 * g.scale
-    while not enough():
-        ended = [job.output for job in jobs if job.done]
-        if ended or time.monotonic() > until:
-            raise VblError("the guest stopped writing:\n"
-                           + "\n".join(ended) + g.console[-2000:])
-        time.sleep(0.01)
-
-
-def campaign(n, seed, kernel=None, modes=(), lie=False, say=print,
-             what="fsync", driver="lite"):
-    """@n cuts: (blocks or rows acknowledged, those that are lost)."""
-    folder = Path(tempfile.mkdtemp(prefix="vbl-ack-"))
-    total = gone = 0
-    try:
-        load = WORKLOADS[what](folder)
-        for i, mode in zip(range(n), itertools.cycle(modes or MODES)):
-            acked, missing = cut(kernel, mode, seed + i, load, lie,
-                                 driver)
-            total, gone = total + acked, gone + len(missing)
-            say(f"cut {i + 1} of {n}, seed {seed + i}, {mode}: "
-                f"{acked} {load.unit} acknowledged, {len(missing)} lost"
-                + (f": {missing[:10]}" if missing else ""))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    say(f"{n} power cuts: {total} {load.unit} acknowledged, {gone} lost")
-    return total, gone
+from faults import powercut
+from vbl import VblError, record
 
 
 def one(what, args):
     """The campaign with one workload: how much is lost."""
-    with page.noted(args.write, f"power cut, {what}", args.kernel, args.n,
-                    page.make("powercut", N=args.n, SEED=args.seed, WHAT=what,
-                              K=args.kernel)) as figures:
-        acked, gone = campaign(args.n, args.seed, args.kernel,
-                               args.mode or (), args.lie,
-                               lambda *a: print(*a, flush=True), what)
-        figures.update(lost=gone, said=f"{acked} {WORKLOADS[what].unit} "
-                       "acknowledged")
+    with record.noted(args.write, f"power cut, {what}", args.kernel, args.n,
+                      record.make("powercut", N=args.n, SEED=args.seed,
+                                  WHAT=what, K=args.kernel)) as figures:
+        acked, gone = powercut.campaign(
+            args.n, args.seed, args.kernel, args.mode or (), args.lie,
+            lambda *a: print(*a, flush=True), what)
+        unit = powercut.WORKLOADS[what].unit
+        figures.update(lost=gone, said=f"{acked} {unit} acknowledged")
     return gone
 
 
 def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    top.add_argument("n", nargs="?", type=int, default=len(MODES))
+    top.add_argument("n", nargs="?", type=int, default=len(powercut.MODES))
     top.add_argument("--what", default="fsync",
                      help="workloads, one after another: "
-                     + ", ".join(WORKLOADS))
+                     + ", ".join(powercut.WORKLOADS))
     top.add_argument("--seed", type=int, default=1)
     top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
-    top.add_argument("--mode", action="append", choices=list(MODES))
+    top.add_argument("--mode", action="append", choices=list(powercut.MODES))
     top.add_argument("--lie", action="store_true",
                      help="acknowledge without a flush: has to lose something")
     top.add_argument("--write", action="store_true")
@@ -270,8 +57,8 @@ def main():
     if args.write and (args.mode or args.lie):
         top.error("--write is for all modes, and no lies")
     for what in args.what.split(","):
-        if what not in WORKLOADS:
-            top.error(f"{what}: one of " + ", ".join(WORKLOADS))
+        if what not in powercut.WORKLOADS:
+            top.error(f"{what}: one of " + ", ".join(powercut.WORKLOADS))
     try:
         gone = [one(what, args) for what in args.what.split(",")]
     except VblError as e:

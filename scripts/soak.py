@@ -14,97 +14,33 @@ disk has to be told, nothing may hang, and the kernel has nothing to say.
 """
 
 import argparse
-import random
 import sys
-import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from trust import page                              # noqa: E402
-from vbl import Disk, Guest, VblError, ktap         # noqa: E402
-
-SECONDS_EACH = 20
-TURNS = ({"transport": "modern"}, {"transport": "modern", "packed": True},
-         {"transport": "legacy"}, {"transport": "modern", "vectors": 0})
-
-
-def in_guest(what):
-    """A campaign that one program in the guest runs alone."""
-    def run(g, n, seed):
-        g.sh(f"/selftests/_soak.sh {what} {g.bdf(0)} {n} {seed} {g.driver}",
-             timeout=60 + SECONDS_EACH * n)
-    return run
-
-
-def unplug(g, n, seed):
-    """The plug is pulled from outside."""
-    disk, rng = g.disks[0], random.Random(seed)
-    for i in range(n):
-        g.plug(disk)
-        bdf = g.bdf(disk)
-        # A kernel with upstream's driver built in has it first.
-        if g.driver == "lite":
-            g.sh(f"take_over {bdf}")
-        dev = g.dev(disk)
-        g.sh(f"/selftests/_soak.sh {'is_kept' if i else 'keep'} {dev}")
-        load = g.start(f"/selftests/_soak.sh load {dev}")
-        g.sh(f"/selftests/_soak.sh is_busy {dev}", timeout=70)
-        time.sleep(rng.random() / 20)
-        g.unplug(disk)
-        load.wait(60)
-
-
-CAMPAIGNS = {"unplug": unplug, "rebind": in_guest("rebind"),
-             "reload": in_guest("reload")}
-TITLES = {"unplug": "hot-unplug under load", "rebind": "unbind under load",
-          "reload": "unload after writes"}
-
-
-def campaign(what, n, seed=1, kernel=None, options=None, driver="lite"):
-    """Run one; raises unless all of it was right.  Its seconds."""
-    hot = what == "unplug"
-    disk = Disk(hotplug=hot, **(options or TURNS[seed % len(TURNS)]))
-    began = time.monotonic()
-    with Guest(kernel, disks=[disk], driver=driver, tools=False,
-               timeout=600 + SECONDS_EACH * n) as g:
-        if hot:
-            disk.blockdevs(g.folder)
-        CAMPAIGNS[what](g, n, seed)
-        ktap.must_be_quiet(g.sh("dmesg") + g.console)
-        if driver == "lite":
-            g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
-    return time.monotonic() - began
-
-
-def ring(options):
-    """The disk of a campaign, in words."""
-    return {"packed": "packed", "vectors": "INTx"}.get(
-        next((o for o in options if o != "transport"), None),
-        options["transport"])
+from faults import removal
+from vbl import VblError, record
 
 
 def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     top.add_argument("n", nargs="?", type=int, default=20)
-    top.add_argument("--what", default=",".join(CAMPAIGNS))
+    top.add_argument("--what", default=",".join(removal.CAMPAIGNS))
     top.add_argument("--seed", type=int, default=1)
     top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     for what in args.what.split(","):
-        if what not in CAMPAIGNS:
-            top.error(f"{what}: one of " + ", ".join(CAMPAIGNS))
-        options = TURNS[args.seed % len(TURNS)]
+        if what not in removal.CAMPAIGNS:
+            top.error(f"{what}: one of " + ", ".join(removal.CAMPAIGNS))
+        options = removal.TURNS[args.seed % len(removal.TURNS)]
         print(f"{what}: {args.n} times, seed {args.seed}, {options}",
               flush=True)
         try:
-            with page.noted(args.write, f"{TITLES[what]}, {ring(options)}",
-                            args.kernel, args.n, page.make(
-                                "soak", N=args.n, SEED=args.seed, WHAT=what,
-                                K=args.kernel)):
-                took = campaign(what, args.n, args.seed, args.kernel)
+            title = f"{removal.TITLES[what]}, {removal.ring(options)}"
+            with record.noted(args.write, title, args.kernel, args.n,
+                              record.make("soak", N=args.n, SEED=args.seed,
+                                          WHAT=what, K=args.kernel)):
+                took = removal.campaign(what, args.n, args.seed, args.kernel)
         except VblError as e:
             print(f"{what}: {type(e).__name__}: {e}", file=sys.stderr)
             return 1

@@ -18,14 +18,9 @@ import math
 import sys
 import time
 import traceback
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "selftests"),
-                str(ROOT / "selftests/host"), str(ROOT / "selftests/fuzz")]
-
-from trust import mix, page                         # noqa: E402
-from vbl import SetupError, VblError, pick_kernel   # noqa: E402
+from trust import mix
+from vbl import SetupError, VblError, pick_kernel, record
 
 LOG = "soak.log"
 
@@ -59,12 +54,12 @@ def one(seed, kernel, log):
     """One round; how many actions were done. Raises when something is wrong."""
     plan, began = mix.draw(seed), time.monotonic()
     release = pick_kernel(kernel).release
-    again = page.make("soak", ROUND=seed, K=release)
+    again = record.make("soak", ROUND=seed, K=release)
 
     def tell(**row):
         log.add(round=seed, at=round(time.monotonic() - began, 2), **row)
 
-    log.add(time=time.strftime("%F %T"), kernel=release, tree=page.commit(),
+    log.add(time=time.strftime("%F %T"), kernel=release, tree=record.commit(),
             repeat=again, **plan)
     print(f"round {seed}: {in_words(plan)}", flush=True)
     try:
@@ -83,8 +78,8 @@ def campaign(args, log):
     """Rounds until the time is over."""
     until = time.monotonic() + args.hours * 3600
     rounds = actions = 0
-    with page.noted(args.write, "all of it mixed", args.kernel, None,
-                    page.make("soak", HOURS=f"{args.hours:g}", SEED=args.seed,
+    with record.noted(args.write, "all of it mixed", args.kernel, None,
+                    record.make("soak", HOURS=f"{args.hours:g}", SEED=args.seed,
                               K=args.kernel)) as figures:
         for seed in mix.seeds(args.seed):
             if time.monotonic() > until:

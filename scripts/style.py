@@ -8,13 +8,11 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-from vbl import (TREE, BuildFailed, VblError, build_module,  # noqa: E402
+from vbl import (TREE, BuildFailed, VblError, build_module,
                  checkpatch)
-from vbl import kernel as kernel_room, pick_kernel          # noqa: E402
-from vbl.kernel import build_warnings                       # noqa: E402
-from vbl.tree import kernel_sources, sources                # noqa: E402
+from vbl import kernel as kernel_room, pick_kernel
+from vbl.kernel import build_warnings
+from vbl.tree import kernel_sources, sources
 
 # checkpatch speaks of the kernel's own tree; these do not fit outside of it.
 NOT_FOR_US = ("FILE_PATH_CHANGES", "LINUX_VERSION_CODE", "EMBEDDED_FILENAME")

@@ -13,14 +13,9 @@ guest's memory from outside.
 import argparse
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "selftests"),
-                str(ROOT / "selftests/host")]
-
-from trust import held, page, rows, tally           # noqa: E402
-from vbl import VblError, pick_kernel               # noqa: E402
+from trust import held, rows, tally
+from vbl import VblError, pick_kernel, record
 
 
 def main():
@@ -48,8 +43,8 @@ def main():
     print(*lines, sep="\n")
     if args.write:
         minutes = (time.monotonic() - began) / 60
-        page.put("faults", [
-            f"`{page.make('trust', N=args.n, K=args.kernel)}` on "
+        record.put("faults", [
+            f"`{record.make('trust', N=args.n, K=args.kernel)}` on "
             f"{pick_kernel(args.kernel).release}, in {minutes:.0f} minutes; "
             f"for the first {len(held.ROWS)} ours needed {guests['lite']} "
             f"guests, upstream's {guests['upstream']}:", "", *lines])

@@ -7,8 +7,8 @@ else it is thrown away, and the next try gets a new one.
 
 import time
 
-import faults
-from qtest import Line, Ring
+from faults import inflight
+from faults.qtest import Line, Ring
 from vbl import Disk, Guest, GuestHung
 
 from .tally import Tally
@@ -61,11 +61,11 @@ class Scene:
 
     def write(self):
         """A write that nothing holds."""
-        return faults.start_write(self.g)
+        return inflight.start_write(self.g)
 
     def tried(self, how):
         """One try: a Tally."""
-        g, before = self.g, faults.writes_of(self.g)
+        g, before = self.g, inflight.writes_of(self.g)
         mark = g.dmesg_mark("fault")
         fates = judge(self, how(self), before)
         log = said(g, mark)
@@ -114,7 +114,7 @@ def judge(s, held, before):
     g = s.g
     # Late requests of ours are looked at after seconds only.
     lies = ends(g, [held], HANGS) and not held.status and \
-        faults.writes_of(g) == before       # it says that it is done
+        inflight.writes_of(g) == before       # it says that it is done
     after = g.start(f"dd if=/dev/zero of=/dev/{s.dev} bs=4k seek=99 count=1 "
                     "oflag=direct")
     ends(g, [held, after], HANGS)
@@ -151,7 +151,7 @@ def counted(fates):
 def breach(how):
     """A lie while the host has the write."""
     def run(s):
-        held = faults.hold(s.g)
+        held = inflight.hold(s.g)
         how(s.ring, s.ring.newest())
         s.ring.interrupt()
         return held
@@ -160,12 +160,12 @@ def breach(how):
 
 def spoiled(how):
     """The write was done, and the answer is wrong."""
-    return lambda s: faults.spoil(s.g, s.ring, how)
+    return lambda s: inflight.spoil(s.g, s.ring, how)
 
 
 def withheld(s):
     """Younger requests come back, this one never."""
-    held = faults.hold(s.g)
+    held = inflight.hold(s.g)
     s.jobs.append(s.g.start(f"while dd if=/dev/{s.dev} of=/dev/null bs=4k "
                             "count=4 iflag=direct; do sleep 1; done"))
     return held
@@ -173,7 +173,7 @@ def withheld(s):
 
 def needs_reset(s):
     """The device gives up."""
-    held = faults.hold(s.g)
+    held = inflight.hold(s.g)
     s.ring.offend()
     return held
 
@@ -199,7 +199,7 @@ def no_master(s):
 
 def function_reset(s):
     """FLR while the host has the write."""
-    held = faults.hold(s.g)
+    held = inflight.hold(s.g)
     # Not waited for: a driver may not let it end.
     s.g.start(f"echo 1 >/sys/bus/pci/devices/{s.bdf}/reset")
     return held
@@ -207,8 +207,8 @@ def function_reset(s):
 
 def bus_error(s):
     """A fatal error while the host has the write."""
-    held = faults.hold(s.g)
-    faults.bus_error(s.g)
+    held = inflight.hold(s.g)
+    inflight.bus_error(s.g)
     return held
 
 
@@ -264,22 +264,22 @@ class Stage:
 
 
 ROWS = {
-    "used id out of range": Held(breach(faults.used_out_of_range)),
+    "used id out of range": Held(breach(inflight.used_out_of_range)),
     "used id of a request not in flight":
-        Held(breach(faults.used_not_in_flight)),
+        Held(breach(inflight.used_not_in_flight)),
     "request given back without being done":
-        Held(breach(faults.used_without_status)),
-    "used id given back twice": Held(spoiled(faults.twice)),
-    "used element never written": Held(spoiled(faults.never_written)),
-    "used index jumps ahead": Held(spoiled(faults.too_far)),
-    "used index goes backwards": Held(spoiled(faults.too_far_back)),
-    "used length makes no sense": Held(spoiled(faults.length_huge)),
+        Held(breach(inflight.used_without_status)),
+    "used id given back twice": Held(spoiled(inflight.twice)),
+    "used element never written": Held(spoiled(inflight.never_written)),
+    "used index jumps ahead": Held(spoiled(inflight.too_far)),
+    "used index goes backwards": Held(spoiled(inflight.too_far_back)),
+    "used length makes no sense": Held(spoiled(inflight.length_huge)),
     "completion lost, younger ones came": Held(withheld),
     "interrupt lost, MSI-X": Held(no_message),
     "DEVICE_NEEDS_RESET": Held(needs_reset),
     "bus mastering switched off": Held(no_master),
     "function level reset": Held(function_reset),
     "fatal PCIe error, slot reset": Held(
-        bus_error, devices=(faults.AER_PORT,), **faults.AER),
+        bus_error, devices=(inflight.AER_PORT,), **inflight.AER),
     "interrupt lost, INTx": Held(no_intx, vectors=0),
 }

@@ -13,10 +13,10 @@ import shutil
 import time
 import typing
 
-import campaign as fuzz
-import faults
 from device import scene
-from load import host_caches
+from faults import inflight
+from faults.load import host_caches
+from fuzz.campaign import Campaign
 from vbl import VblError
 
 from . import whole
@@ -24,11 +24,11 @@ from .used import MEGA, Used
 
 # At most, between two actions.
 SECONDS = 1.5
-HARMLESS = (faults.length_huge, faults.length_zero)
-SPOILERS = (faults.never_written, faults.twice, faults.out_of_range,
-            faults.too_far, faults.too_far_back, *HARMLESS)
-BREACHES = (faults.used_out_of_range, faults.used_not_in_flight,
-            faults.used_without_status, faults.used_jump)
+HARMLESS = (inflight.length_huge, inflight.length_zero)
+SPOILERS = (inflight.never_written, inflight.twice, inflight.out_of_range,
+            inflight.too_far, inflight.too_far_back, *HARMLESS)
+BREACHES = (inflight.used_out_of_range, inflight.used_not_in_flight,
+            inflight.used_without_status, inflight.used_jump)
 RINGS = (128, 256, 512, 1024)
 
 
@@ -91,10 +91,10 @@ def disk_size(s, rng):
 
 def helped_by_reset(s, cause):
     """@cause() makes the driver reset the device."""
-    before = faults.trouble(s.g, "resets")
+    before = inflight.trouble(s.g, "resets")
     s.expected.add("resets")
     cause()
-    faults.wait_trouble(s.g, "resets", before + 1)
+    inflight.wait_trouble(s.g, "resets", before + 1)
 
 
 def function_reset(s, rng):
@@ -107,7 +107,7 @@ def function_reset(s, rng):
 
 def bus_error(s, rng):
     """A fatal one: the kernel resets the slot."""
-    helped_by_reset(s, lambda: faults.bus_error(s.g))
+    helped_by_reset(s, lambda: inflight.bus_error(s.g))
 
 
 def master_off(s, rng):
@@ -131,7 +131,7 @@ def needs_reset(s, rng):
 def interrupt_lost(s, rng):
     """Of a queue, or of all where they are INTx."""
     g, dev, bdf = s.g, s.g.dev(), s.g.bdf(0)
-    before = faults.trouble(g, "lost_interrupts")
+    before = inflight.trouble(g, "lost_interrupts")
     s.expected.add("lost_interrupts")
     if "vectors" in s.plan["disk"]:
         g.sh(f"setpci -s {bdf} COMMAND=400:400")
@@ -140,7 +140,7 @@ def interrupt_lost(s, rng):
         ring.mask(True)
     g.sh(f"for c in $(seq 0 {g.smp - 1}); do taskset -c $c dd if=/dev/{dev} "
          "of=/dev/null bs=4k count=1 iflag=direct; done", timeout=120)
-    faults.wait_trouble(g, "lost_interrupts", before + 1)
+    inflight.wait_trouble(g, "lost_interrupts", before + 1)
     if "vectors" in s.plan["disk"]:
         g.sh(f"setpci -s {bdf} COMMAND=0:400")
     else:
@@ -150,9 +150,9 @@ def interrupt_lost(s, rng):
 def repaired(s, held, what=None):
     """The held write ends, and is there; the driver counted a @what."""
     held.wait(90)
-    faults.held_is_there(s.g)
+    inflight.held_is_there(s.g)
     if what:
-        faults.wait_trouble(s.g, what)
+        inflight.wait_trouble(s.g, what)
 
 
 def completion_lost(s, rng):
@@ -163,7 +163,7 @@ def completion_lost(s, rng):
     """
     s.expected |= {"resets", "queue_resets", "lost_completions"}
     with s.still():
-        held = faults.hold(s.g)
+        held = inflight.hold(s.g)
     # Other writes wait behind the one that is held.
     reads = s.g.start(f"while dd if=/dev/{s.g.dev()} of=/dev/null bs=4k "
                       "count=4 iflag=direct 2>/dev/null; do usleep 50000; "
@@ -177,7 +177,7 @@ def completion_spoiled(s, rng):
     how = rng.choice(SPOILERS)
     s.expected |= {"resets", "queue_resets", "protocol"}
     with s.still():
-        held = faults.spoil(s.g, s.ring(), how)
+        held = inflight.spoil(s.g, s.ring(), how)
         repaired(s, held, None if how in HARMLESS else "protocol")
 
 
@@ -187,7 +187,7 @@ def breach(s, rng):
     how = rng.choice(BREACHES[:-1] if packed else BREACHES)
     s.expected |= {"resets", "queue_resets", "protocol"}
     with s.still():
-        held, ring = faults.hold(s.g), s.ring()
+        held, ring = inflight.hold(s.g), s.ring()
         how(ring, ring.newest())
         ring.interrupt()
         repaired(s, held, "protocol")
@@ -395,7 +395,7 @@ def draw_disk(rng):
         "smp": rng.choice((1, 2, 2, 4)), "suspend": habit == "suspend",
         "iommu": "iommu_platform" in disk, "params":
         "request_timeout=1" + (f" queue_depth={depth}" if depth else "")}
-    plan["devices"] = [faults.AER_PORT] if "props" in disk else []
+    plan["devices"] = [inflight.AER_PORT] if "props" in disk else []
     plan["end"] = rng.choice([end for end in ENDS if not (
         end == "power cut" and plan["moves"] or
         # No guest of QEMU can, after S3, whatever drives its disks.
@@ -459,7 +459,7 @@ def do_hostile(plan, kernel, tell):
     if why:
         raise LeftOut(why)
     tell(action="hostile device")
-    fuzz.Campaign(kernel, io_seconds=5).run(plan["seeds"], lambda _: True)
+    Campaign(kernel, io_seconds=5).run(plan["seeds"], lambda _: True)
     return len(plan["seeds"])
 
 

@@ -10,11 +10,11 @@ The first 4 MB are for those who need a write of their own.
 import contextlib
 import subprocess
 
-import powercut
 from device.scene import command, qemu_has
-from load import Busy
-from moving import Moves
-from qtest import Line, Ring
+from faults import powercut
+from faults.load import Busy
+from faults.moving import Moves
+from faults.qtest import Line, Ring
 from vbl import Disk, VblError, ktap
 from vbl.disk import PROPS
 

@@ -7,14 +7,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import powercut
-import soak
 from device import Device, KeepWrites, scene
-from load import Busy
-from moving import Backend, Moving, boot_beside
-from vbl import Guest, VblError, ktap, pick_kernel
+from faults import powercut, removal
+from faults.load import Busy
+from faults.moving import Backend, Moving, boot_beside
+from vbl import Guest, VblError, ktap, pick_kernel, record
 
-from . import held, page
+from . import held
 from .tally import Tally
 
 
@@ -35,14 +34,14 @@ def campaign(run):
             lost = run(kernel, driver, times) or 0
             return Tally(times, lost, words=("blocks are lost",) * bool(lost))
         except (VblError, AssertionError) as e:
-            return Tally(times, **page.costs(e), words=(
+            return Tally(times, **record.costs(e), words=(
                 str(e).split("\n", 1)[0],))
     return tried
 
 
 def removed(what):
     """One of those of make soak."""
-    return campaign(lambda kernel, driver, times: soak.campaign(
+    return campaign(lambda kernel, driver, times: removal.campaign(
         what, times, kernel=kernel, driver=driver) and 0)
 
 

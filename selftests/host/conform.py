@@ -11,22 +11,17 @@ upstream breaks is only noted. $VBL_CONFORMANCE names the file of notes.
 import functools
 import json
 import os
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from device import Device, Script, scene            # noqa: E402
-from device.pci import virtio_cap, usual_caps       # noqa: E402
-import pytest                                       # noqa: E402
-import vbl                                          # noqa: E402
-from vbl import ktap                                # noqa: E402
+import pytest
+import vbl
+from conformance.results import table
+from device import Device, Script, scene
+from device.pci import virtio_cap, usual_caps
+from vbl import ktap
 
 JUNK = [virtio_cap(kind, 4, 0, 64) for kind in (0, 6, 7, 10, 0xff)]
 # What the specification says of each requirement: MUST, SHOULD NOT, ...
-LEVELS = {line.split("\t")[0]: line.split("\t")[1] for line in
-          (Path(__file__).resolve().parents[1] / "device" /
-           "requirements.tsv").read_text().splitlines()[1:]}
+LEVELS = {row["id"]: row["level"] for row in table("requirements.tsv")}
 
 
 def devices(only=None):

@@ -4,14 +4,8 @@
 The device judges every access; a rule that the driver broke fails the case.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from device import HOLD, USUAL, Device, Script, scene   # noqa: E402
+from device import HOLD, USUAL, Device, Script, scene
 
 MODERN = USUAL + ("BLK_MQ",)
 command, qemu_has = scene.command, scene.qemu_has

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a device changes about itself while it is in use."""
 
-from load import Busy
+from faults.load import Busy
 from scripted import MODERN, HoldAll
 
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from load import SCATTER, dd, host_caches, verify
+from faults.load import SCATTER, dd, host_caches, verify
 from vbl import Disk
 
 MEGA = 1 << 20

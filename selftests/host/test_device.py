@@ -2,16 +2,10 @@
 """The scripted device: that it is a disk, and that it sees what is wrong."""
 
 import contextlib
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from device import (HOLD, USUAL, Device, Script, VhostDevice,  # noqa: E402
-                    scene)
-from device.spec import OUT                             # noqa: E402
+from device import (HOLD, USUAL, Device, Script, VhostDevice, scene)
+from device.spec import OUT
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
 MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")

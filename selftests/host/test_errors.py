@@ -4,8 +4,8 @@
 import time
 
 import pytest
-from faults import one_queue
-from load import Busy, command, dd, result, verify
+from faults.inflight import one_queue
+from faults.load import Busy, command, dd, result, verify
 from vbl import Disk
 
 # Sector 2048 to 2055 of a disk: block 256.

@@ -7,7 +7,7 @@ among them; test_fail.py has the driver's own calls, on every kernel.
 """
 
 import pytest
-from load import Busy
+from faults.load import Busy
 from scripted import MODERN
 from test_features import BadId, arm
 from vbl import Disk

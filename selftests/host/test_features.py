@@ -9,7 +9,7 @@ import pytest
 from append import append, appended
 from device import HOLD, Script
 from device.spec import GET_LIFETIME, IOERR, ZONE_APPEND
-from load import Busy, verify
+from faults.load import Busy, verify
 from scripted import MODERN, HoldAll, command, qemu_has, scene
 from vbl import Disk
 

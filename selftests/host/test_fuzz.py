@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """A short piece of make fuzz, and whether it would notice anything."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from device import scene
+from fuzz.campaign import Campaign
+from fuzz.hostile import Hostile
 from vbl import VblError
-
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "fuzz")]
-
-from campaign import Campaign               # noqa: E402
-from device import scene                    # noqa: E402
-from hostile import Hostile                 # noqa: E402
 
 SEEDS = (307, 308, 302)
 

@@ -10,8 +10,8 @@ import re
 import time
 
 import pytest
-from faults import limit
-from load import Busy, verify
+from faults.inflight import limit
+from faults.load import Busy, verify
 from vbl import Disk
 
 SWAP = "512M"

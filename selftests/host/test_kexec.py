@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from load import Busy, verify
+from faults.load import Busy, verify
 from vbl import Disk, build_module, initramfs, ktap
 
 # Nobody but our driver touches the disk, also where upstream's is built in.

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a device says of itself, or says too early, and the driver bears."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from device import Script                               # noqa: E402
-from device.spec import DISCARD, FLUSH, WRITE_ZEROES    # noqa: E402
-from scripted import MODERN, HoldAll                    # noqa: E402
-from test_conformance import requests                   # noqa: E402
+from device import Script
+from device.spec import DISCARD, FLUSH, WRITE_ZEROES
+from scripted import MODERN, HoldAll
+from test_conformance import requests
 
 WCE = "config+0x20"
 

@@ -5,7 +5,7 @@ import hashlib
 import time
 
 import pytest
-from load import Busy, dd, host_caches, verify
+from faults.load import Busy, dd, host_caches, verify
 from vbl import Disk, pick_kernel
 
 MEGA = 1 << 20

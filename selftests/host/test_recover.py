@@ -2,11 +2,11 @@
 """Devices that misbehave: they are reset, and nothing is lost by it."""
 
 import pytest
-from faults import (held_is_there, hold, one_queue, start_write, trouble,
+from faults.inflight import (held_is_there, hold, one_queue, start_write, trouble,
                     used_jump, used_not_in_flight, used_out_of_range,
                     used_without_status, wait_trouble, writes_of)
-from load import Busy, dd, verify
-from qtest import Line, Ring
+from faults.load import Busy, dd, verify
+from faults.qtest import Line, Ring
 from vbl import Disk
 
 PARAMS = "/sys/module/virtio_lite/parameters"

@@ -2,7 +2,7 @@
 """Rings of another size, while the disk is in use (RING_RESET)."""
 
 import pytest
-from load import Busy, verify
+from faults.load import Busy, verify
 from scripted import MODERN, HoldAll, Script, command, qemu_has, scene
 from vbl import Disk
 

@@ -5,12 +5,12 @@ In each case the load goes on and every byte that was written is there.
 """
 
 import pytest
-from faults import (AER, AER_PORT, bus_error, held_is_there, hold, length_huge,
+from faults.inflight import (AER, AER_PORT, bus_error, held_is_there, hold, length_huge,
                     length_zero, lose, never_written, one_queue, out_of_range,
                     spoil, start_write, too_far, too_far_back, trouble, twice,
                     wait_trouble, writes_of)
-from load import Busy, dd
-from qtest import Ring
+from faults.load import Busy, dd
+from faults.qtest import Ring
 from test_recover import PARAMS, line, the_end
 from vbl import Disk
 

@@ -8,8 +8,8 @@ it never learns that anything happened.
 import os
 
 import pytest
-from load import Busy
-from moving import Backend, Moving, boot_beside
+from faults.load import Busy
+from faults.moving import Backend, Moving, boot_beside
 
 GONE = "vbl_unload && [ ! -e /sys/bus/virtio-lite ]"
 RINGS = {"split": {"transport": "modern"},

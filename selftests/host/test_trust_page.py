@@ -4,9 +4,8 @@
 import json
 
 import pytest
-from trust import page
 from vbl import (CommandFailed, GuestDied, GuestHung, KernelComplained,
-                 VblError)
+                 VblError, record)
 
 EMPTY = """# Title
 <!-- campaigns: made, not written -->
@@ -19,22 +18,22 @@ the rest
 @pytest.fixture
 def paper(tmp_path, monkeypatch):
     """An empty page, and nothing kept."""
-    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(page, "KEPT", tmp_path / "kept.json")
-    page.PAGE.write_text(EMPTY)
-    return page
+    monkeypatch.setattr(record, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(record, "KEPT", tmp_path / "kept.json")
+    record.PAGE.write_text(EMPTY)
+    return record
 
 
 def campaign(tried=7, error=None, what="soak", write=True, **more):
     """One that ends as told."""
-    with page.noted(write, what, None, tried, "make soak") as figures:
+    with record.noted(write, what, None, tried, "make soak") as figures:
         figures.update(more)
         if error:
             raise error
 
 
 def last(paper):
-    """Cells of the last row of the page."""
+    """Cells of the last row of the record."""
     rows = [line for line in paper.PAGE.read_text().splitlines()
             if line.startswith("| ")]
     return [cell.strip() for cell in rows[-1].split("|")[1:-1]]
@@ -44,10 +43,10 @@ def test_campaign_that_is_stopped(paper):
     """Kept as far as it came, where it knows that; else there is no row."""
     for what, figures in (("fuzz", {"tried": 3, "lost": None}), ("soak", {})):
         with pytest.raises(KeyboardInterrupt), \
-                page.noted(True, what, None, 9, "make") as told:
+                record.noted(True, what, None, 9, "make") as told:
             told.update(figures)
             raise KeyboardInterrupt
-    assert [(r["what"], r["tried"]) for r in page.kept()] == [("fuzz", 3)]
+    assert [(r["what"], r["tried"]) for r in record.kept()] == [("fuzz", 3)]
 
 
 def test_campaign_is_kept(paper):
@@ -58,7 +57,7 @@ def test_campaign_is_kept(paper):
     assert (row["tried"], row["said"]) == (7, "900 blocks")
     cells = last(paper)
     assert cells[:1] + cells[2:] == ["soak", "7", "0", "0", "0", "900 blocks",
-                                     "`make soak`", page.commit()]
+                                     "`make soak`", record.commit()]
     assert "\nold\n" not in paper.PAGE.read_text()
     assert paper.PAGE.read_text().endswith("the rest\n")
     campaign(what="other", lost=None)
@@ -107,5 +106,5 @@ def test_page_without_marks(paper):
 
 def test_page_is_made():
     """Nobody wrote figures into the page by hand."""
-    text = page.PAGE.read_text()
-    assert "\n".join(page.campaigns(page.kept())) in text
+    text = record.PAGE.read_text()
+    assert "\n".join(record.campaigns(record.kept())) in text

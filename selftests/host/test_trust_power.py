@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Power cuts; make powercut N=100 WHAT=fsync,postgres does many."""
 
-import powercut
+from faults import powercut
 import pytest
 from vbl import postgres
 

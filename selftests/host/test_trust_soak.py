@@ -10,25 +10,25 @@ import subprocess
 import sys
 
 import pytest
-import soak
+from faults import removal
 import soak_mix
 from trust import mix, used
 from vbl import TREE, Disk
 
 
-@pytest.mark.parametrize("what", soak.CAMPAIGNS)
+@pytest.mark.parametrize("what", removal.CAMPAIGNS)
 def test_soak(kernel, what):
     """Five times; what was synced is there each time, and nothing hangs."""
-    soak.campaign(what, 5, seed=1, kernel=kernel)
+    removal.campaign(what, 5, seed=1, kernel=kernel)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("options", soak.TURNS, ids=lambda o: "-".join(
+@pytest.mark.parametrize("options", removal.TURNS, ids=lambda o: "-".join(
     str(v) if k == "transport" else k for k, v in o.items()))
-@pytest.mark.parametrize("what", soak.CAMPAIGNS)
+@pytest.mark.parametrize("what", removal.CAMPAIGNS)
 def test_soak_more(what, options):
     """Twenty times, for each kind of ring and interrupt."""
-    soak.campaign(what, 20, seed=2, options=options)
+    removal.campaign(what, 20, seed=2, options=options)
 
 
 # -- everything mixed --------------------------------------------------------

@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """make trust: what it counts, and that both drivers get what they deserve."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from trust import held, page, rows, whole       # noqa: E402
-from trust.tally import Tally, table            # noqa: E402
-from vbl import GuestHung, KernelComplained, ktap   # noqa: E402
+from trust import held, rows, whole
+from trust.tally import Tally, table
+from vbl import GuestHung, KernelComplained, ktap, record
 
 OK = {"write": "ok", "next write": "ok", "data": "ok", "unbind": "ok"}
 
@@ -135,7 +129,7 @@ def test_guest_is_kept_while_all_is_well(monkeypatch):
 
 def test_page_is_of_these_faults():
     """The page has none that the tool does not try any more."""
-    part = page.PAGE.read_text().split("<!-- faults:")[1].split("<!-- end")[0]
+    part = record.PAGE.read_text().split("<!-- faults:")[1].split("<!-- end")[0]
     shown = [line.split(" | ")[0][2:] for line in part.splitlines()
              if line.startswith("| ")][1:]
     assert len(shown) > 20 and not set(shown) - set(rows.FAULTS)

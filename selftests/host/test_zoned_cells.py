@@ -13,7 +13,7 @@ import itertools
 
 import pytest
 from device import USUAL, Device, scene
-from load import command as fio, result
+from faults.load import command as fio, result
 from vbl import Guest, ktap
 
 pytestmark = pytest.mark.full

@@ -4,8 +4,9 @@
 import subprocess
 import time
 
-import powercut
 from vbl import Disk, QemuFailed
+
+from . import powercut
 
 SEED = 7
 

@@ -6,8 +6,9 @@ number of a true answer: a guest that stands still drains its disks, as one that
 is reset does, and cannot see the answer before it is spoiled.
 """
 
-from load import dd
 from vbl import Disk
+
+from .load import dd
 
 
 def one_queue(**options):

@@ -10,8 +10,9 @@ import json
 import re
 import subprocess
 
-from vbl import (TREE, GuestDied, GuestHung, KernelComplained, VblError,
-                 pick_kernel)
+from .errors import GuestDied, GuestHung, KernelComplained, VblError
+from .kernel import pick_kernel
+from .tree import TREE
 
 PAGE = TREE / "Documentation" / "trust.md"
 KEPT = TREE / "Documentation" / "trust.json"
