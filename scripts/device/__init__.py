@@ -13,8 +13,8 @@ It speaks to QEMU in one of two ways:
     vhost_user.py   only the queues, behind QEMU's own virtio-blk registers
 
 and is made of: spec (numbers), door, memory, config, status, registers, pci (what
-the driver sees), ring, split, packed (queues), blk, zoned (the disk), script
-(the answers), log (what happened, and which requirement was broken).
+the driver sees), chain, split, packed, ring (queues), blk, zoned (the disk),
+script (the answers), log (what happened, and which requirement was broken).
 """
 
 from .blk import HOLD, SILENT, Request

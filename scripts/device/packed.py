@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The packed ring from the device's side, section 2.8."""
 
-from .ring import Chain, Layout, need_event
+from .chain import Chain, Layout, need_event
 from .spec import AVAIL, INDIRECT, NEXT, USED, WRITE
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The split ring from the device's side, section 2.7."""
 
-from .ring import Chain, Layout, MODULUS, need_event
+from .chain import Chain, Layout, MODULUS, need_event
 from .spec import INDIRECT, NEXT, WRITE
 
 
