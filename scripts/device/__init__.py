@@ -19,8 +19,8 @@ script (the answers), log (what happened, and which requirement was broken).
 
 from .blk import HOLD, SILENT, Request
 from .device import CONFIG, USUAL, ZONED, Device
-from .script import KeepWrites, Script
+from .script import HoldRequests, Script
 from .vhost_user import VhostDevice
 
-__all__ = ["CONFIG", "Device", "HOLD", "KeepWrites", "Request", "SILENT",
+__all__ = ["CONFIG", "Device", "HOLD", "HoldRequests", "Request", "SILENT",
            "Script", "USUAL", "VhostDevice", "ZONED"]

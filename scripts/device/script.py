@@ -2,7 +2,6 @@
 """What a device answers. Script is honest; tests override what shall not be."""
 
 from .blk import HOLD
-from .spec import OUT
 
 
 class Script:
@@ -70,8 +69,27 @@ class Script:
         return True
 
 
-class KeepWrites(Script):
-    """No write comes back."""
+class HoldRequests(Script):
+    """Holds requests back until dev.release() carries them out.
+
+        script = HoldRequests(OUT)                          every write
+        script = HoldRequests(OUT, limit=1, hold=False)     one, later
+
+    kinds   types of the requests to hold (IN, OUT, ...); without any: all
+    only    called as (request): whether this one is to be held
+    limit   how many are held at most, from now on; None: no limit
+    hold    False: none is held until the test sets the attribute to True
+    """
+
+    def __init__(self, *kinds, only=None, limit=None, hold=True):
+        self.kinds, self.only, self.limit = kinds, only, limit
+        self.hold = hold
 
     def request(self, dev, req):
-        return HOLD if req.kind == OUT else None
+        if not self.hold or self.limit == 0 or \
+                self.kinds and req.kind not in self.kinds or \
+                self.only and not self.only(req):
+            return None
+        if self.limit is not None:
+            self.limit -= 1
+        return HOLD

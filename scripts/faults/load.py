@@ -35,6 +35,12 @@ def verify(g, dev, options="", sizes=MIX, timeout=300):
     return job
 
 
+def end_of_load(g):
+    """The disk still works, and the module can be unloaded."""
+    verify(g, g.dev(), "--size=4M")
+    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
+
+
 def written(g, dev):
     """How many writes a disk has finished."""
     return int(g.sh(f"cat /sys/block/{dev}/stat").split()[4])

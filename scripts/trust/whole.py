@@ -7,7 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from device import Device, KeepWrites, scene
+from device import Device, HoldRequests, scene
+from device.spec import OUT
 from faults import powercut, removal
 from faults.load import Busy
 from faults.moving import Backend, Moving, boot_beside
@@ -118,7 +119,7 @@ def pulled(g, dev, driver):
     dev.become()
     name = scene.bind(g, dev, driver)
     with dev.lock:
-        dev.script = KeepWrites()
+        dev.script = HoldRequests(OUT)
     mark = g.dmesg_mark("gone")
     command = f"dd if=/dev/zero of=/dev/{name} bs=4k count=1 oflag=direct"
     job = g.start(command)

@@ -15,13 +15,56 @@ import os
 import pytest
 import vbl
 from conformance.results import table
-from device import Device, Script, scene
+from device import USUAL, Device, Script, scene
 from device.pci import virtio_cap, usual_caps
 from vbl import ktap
 
 JUNK = [virtio_cap(kind, 4, 0, 64) for kind in (0, 6, 7, 10, 0xff)]
 # What the specification says of each requirement: MUST, SHOULD NOT, ...
 LEVELS = {row["id"]: row["level"] for row in table("requirements.tsv")}
+
+
+# -- what scenes have in common ----------------------------------------------
+
+ALL = USUAL + ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES", "BLK_TOPOLOGY",
+               "BLK_CONFIG_WCE", "BLK_SIZE_MAX")
+LEGACY = tuple(f for f in ALL if f != "VERSION_1") + ("ANY_LAYOUT",)
+RINGS = {
+    "split": ALL, "packed": ALL + ("RING_PACKED",),
+    "split, no indirect, no event": [f for f in ALL if f not in
+                                     ("INDIRECT_DESC", "EVENT_IDX")],
+    "packed, no indirect, no event": [
+        f for f in ALL + ("RING_PACKED",)
+        if f not in ("INDIRECT_DESC", "EVENT_IDX")],
+    "platform": ALL + ("ACCESS_PLATFORM", "ORDER_PLATFORM"),
+    "nothing": ("VERSION_1",),
+}
+
+
+def exercise(stage, disk):
+    """Every kind of request, some of them at a time."""
+    g = stage.g
+    scene.copy(g, disk)
+    g.sh(f"for n in 1 2 3 4 5 6; do dd if=/dev/{disk} of=/dev/null bs=4k "
+         f"count=50 skip=$((n * 99)) iflag=direct 2>/dev/null & done; wait; "
+         f"cat /sys/block/{disk}/serial")
+    g.sh(f"d=/dev/{disk}; if [ $(cat /sys/block/{disk}/queue/"
+         "discard_max_bytes) != 0 ]; then /bin/blkdiscard -f -o 1M -l 1M $d; "
+         "fi; /bin/blkdiscard -f -z -o 2M -l 1M $d", timeout=60)
+
+
+def requests(dev, kind):
+    """Entries of the log about requests of one type."""
+    return [e for e in dev.log.find("request") if e[4] == kind]
+
+
+def read(disk, block=0, count=1, size="4k"):
+    """A shell command that reads from a disk, past every cache."""
+    return (f"dd if=/dev/{disk} of=/dev/null bs={size} skip={block} "
+            f"count={count} iflag=direct 2>&1")
+
+
+# -- the stage ---------------------------------------------------------------
 
 
 def devices(only=None):

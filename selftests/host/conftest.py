@@ -6,6 +6,7 @@ Fixtures
     boot        boot(disks=[...], ...) -> a started Guest of this test; its
                 kernel log must be clean at the end (unless boot.dirty = True)
     image       image("64M", "qcow2") -> path of a fresh image
+    line        QEMU's qtest socket, see scripts/faults/qtest.py
     programs    the pool of guests that test programs share
     stage       scripted devices in a guest, see conform.py
     scripted    one such device, see scripted.py
@@ -27,6 +28,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import vbl                          # noqa: E402
+from faults import qtest            # noqa: E402
 from vbl import kernel as kernel_room, ktap, program    # noqa: E402
 
 # What these say is fast is not where each byte of a copy is emulated.
@@ -187,6 +189,13 @@ def boot():
     b = Boot()
     yield b
     b.close()
+
+
+@pytest.fixture
+def line():
+    one = qtest.Line()
+    yield one
+    one.close()
 
 
 @pytest.fixture

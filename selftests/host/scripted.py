@@ -5,7 +5,7 @@ The device judges every access; a rule that the driver broke fails the case.
 """
 
 import pytest
-from device import HOLD, USUAL, Device, Script, scene
+from device import USUAL, Device, HoldRequests, scene
 
 MODERN = USUAL + ("BLK_MQ",)
 command, qemu_has = scene.command, scene.qemu_has
@@ -70,10 +70,24 @@ def scripted(boot):
         one.dev.__exit__(None, None, None)
 
 
-class HoldAll(Script):
-    """Keeps writes while it is told to."""
+class BadId(HoldRequests):
+    """In queue 0, an id that no buffer has, before the next honest one; and
+    whoever sets hold has the requests of that queue held."""
 
-    hold = False
+    armed = False
 
-    def request(self, dev, req):
-        return HOLD if self.hold and req.kind == 1 else None
+    def __init__(self):
+        super().__init__(only=lambda req: req.queue.index == 0, hold=False)
+
+    def used(self, dev, queue, chain, length):
+        honest = super().used(dev, queue, chain, length)
+        if not self.armed or queue.index:
+            return honest
+        self.armed = False
+        return [(queue.size + 7, 0, chain.slots), *honest]
+
+
+def arm(s, **answers):
+    """Let the script do something from now on."""
+    with s.dev.lock:
+        vars(s.dev.script).update(armed=True, **answers)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a device changes about itself while it is in use."""
 
+from device import HoldRequests
+from device.spec import OUT
 from faults.load import Busy
-from scripted import MODERN, HoldAll
+from scripted import MODERN
 
 
 def flushes(s):
@@ -41,7 +43,7 @@ def test_cache_changed(scripted):
 def test_read_only_changed(scripted):
     """A disk becomes read-only under those who write, and writable again."""
     s = scripted()
-    s.be(MODERN, queues=2, script=HoldAll())
+    s.be(MODERN, queues=2, script=HoldRequests(OUT, hold=False))
     s.copy()
     with s.dev.lock:
         s.dev.script.hold = True

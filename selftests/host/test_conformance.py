@@ -2,27 +2,11 @@
 """make conformance: negotiation, registers, capabilities, interrupts."""
 
 import pytest
-from conform import Script, play, scene
-from device import USUAL
+from conform import ALL, LEGACY, RINGS, Script, exercise, play, requests, scene
 from device.spec import FAILED, FEATURES_OK, KNOWN, bit, mask
 
 pytestmark = pytest.mark.full
-ALL = USUAL + ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES", "BLK_TOPOLOGY",
-               "BLK_CONFIG_WCE", "BLK_SIZE_MAX")
-LEGACY = tuple(f for f in ALL if f != "VERSION_1") + ("ANY_LAYOUT",)
 LAST = 64 << 11         # sectors of a disk
-
-
-def exercise(stage, disk):
-    """Every kind of request, some of them at a time."""
-    g = stage.g
-    scene.copy(g, disk)
-    g.sh(f"for n in 1 2 3 4 5 6; do dd if=/dev/{disk} of=/dev/null bs=4k "
-         f"count=50 skip=$((n * 99)) iflag=direct 2>/dev/null & done; wait; "
-         f"cat /sys/block/{disk}/serial")
-    g.sh(f"d=/dev/{disk}; if [ $(cat /sys/block/{disk}/queue/"
-         "discard_max_bytes) != 0 ]; then /bin/blkdiscard -f -o 1M -l 1M $d; "
-         "fi; /bin/blkdiscard -f -z -o 2M -l 1M $d", timeout=60)
 
 
 def enabled(dev):
@@ -30,24 +14,7 @@ def enabled(dev):
     return len(dev.log.find("write", "queue_enable"))
 
 
-def requests(dev, kind):
-    """Entries of the log about requests of one type."""
-    return [e for e in dev.log.find("request") if e[4] == kind]
-
-
 # -- negotiation -------------------------------------------------------------
-
-RINGS = {
-    "split": ALL, "packed": ALL + ("RING_PACKED",),
-    "split, no indirect, no event": [f for f in ALL if f not in
-                                     ("INDIRECT_DESC", "EVENT_IDX")],
-    "packed, no indirect, no event": [
-        f for f in ALL + ("RING_PACKED",)
-        if f not in ("INDIRECT_DESC", "EVENT_IDX")],
-    "platform": ALL + ("ACCESS_PLATFORM", "ORDER_PLATFORM"),
-    "nothing": ("VERSION_1",),
-}
-
 
 @pytest.mark.parametrize("ring", RINGS)
 @play("GEN-FEAT-06")

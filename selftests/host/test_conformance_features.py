@@ -6,12 +6,10 @@ A feature that the driver does not take makes its rows "n/a".
 
 import pytest
 from append import append, appended
-from conform import Script, play, scene
-from device import HOLD
+from conform import ALL, RINGS, Script, exercise, play, read, requests, scene
+from device import HoldRequests
 from device.spec import IN, NEEDS_RESET, OK, OUT, SECURE_ERASE, SUSPENDED, \
     ZONE_APPEND
-from test_conformance import ALL, RINGS, exercise, requests
-from test_conformance_rings import read
 
 pytestmark = pytest.mark.full
 BOTH = pytest.mark.parametrize("ring", ["split", "packed"])
@@ -23,14 +21,6 @@ PLAIN = {"split": "split, no indirect, no event",
 
 ORDER = {"split": "SPLIT-DESC-I01 SPLIT-INDIR-05 SPLIT-INORD-I01",
          "packed": "PACK-INORD-I01"}
-
-
-class Gather(Script):
-    """Keeps reads of one block until there are eight."""
-
-    def request(self, dev, req):
-        return HOLD if req.kind == IN and req.data_len == 4096 and \
-            req.sector >= 800 else None
 
 
 @BOTH
@@ -45,7 +35,8 @@ def test_in_order(stage, ring, indirect):
     dev = stage.dev
     dev.blk.data[800 * 512:1000 * 512] = bytes(range(200)) * 512
     with dev.lock:
-        dev.script = Gather()
+        dev.script = HoldRequests(IN, only=lambda req: req.data_len == 4096
+                                  and req.sector >= 800)
     job = stage.g.start(
         f"for n in 0 1 2 3 4 5 6 7; do dd if=/dev/{disk} of=/tmp/$n bs=4k "
         "count=1 skip=$((100 + n)) iflag=direct 2>/dev/null & done; wait; "
@@ -69,15 +60,10 @@ def test_in_order(stage, ring, indirect):
 PARAMS = "cd /sys/module/virtio_lite/parameters"
 
 
-class SlowQueueReset(Script):
-    """Keeps writes, and takes its time to reset a queue."""
+class SlowQueueReset(HoldRequests):
+    """Takes its time to reset a queue."""
 
     queue_reset_seconds = 0.5
-
-    def request(self, dev, req):
-        return HOLD if req.kind == OUT and self.hold else None
-
-    hold = True
 
 
 @BOTH
@@ -95,7 +81,7 @@ def test_ring_reset(stage, ring):
          f"echo 1 >trust_queue_reset && "
          f"echo 1000 >/sys/block/{disk}/queue/io_timeout")
     with dev.lock:
-        dev.script = SlowQueueReset()
+        dev.script = SlowQueueReset(OUT)
         dev.status_reg.history.clear()
     job = g.start(f"dd if=/dev/urandom of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
@@ -226,13 +212,6 @@ def test_zones(stage, ring):
                     "oflag=direct 2>&1")[0], "a write out of order succeeded"
 
 
-class GatherAppends(Script):
-    """Keeps appends until there are as many as wanted."""
-
-    def request(self, dev, req):
-        return HOLD if req.kind == ZONE_APPEND else None
-
-
 class Elsewhere(Script):
     """Says of appends that they went to another zone."""
 
@@ -257,7 +236,7 @@ def test_zone_append(stage, ring):
     assert g.sh(f"cat /sys/block/{disk}/queue/zone_append_max_bytes") == \
         "65536\n"
     with dev.lock:
-        dev.script = GatherAppends()
+        dev.script = HoldRequests(ZONE_APPEND)
     job = append(g, disk, zone.start, count=8, bytes=8192)
     dev.wait(lambda d: len(d.held) == 8, 60, "eight appends")
     # The last one is done first, and all of them come back together.

@@ -4,21 +4,14 @@
 import time
 
 import pytest
-from conform import Script, play, scene
-from device import KeepWrites, SILENT
+from conform import ALL, LEGACY, RINGS, Script, exercise, play, read, scene
+from device import HoldRequests, SILENT
 from device.spec import IN, OUT
-from test_conformance import ALL, LEGACY, RINGS, exercise
 from vbl import kernel
 
 pytestmark = pytest.mark.full
 PLAIN = [f for f in ALL if f not in ("INDIRECT_DESC", "EVENT_IDX")]
 PACKED = ALL + ("RING_PACKED",)
-
-
-def read(disk, block=0, count=1, size="4k"):
-    """A shell command that reads from a disk, past every cache."""
-    return (f"dd if=/dev/{disk} of=/dev/null bs={size} skip={block} "
-            f"count={count} iflag=direct 2>&1")
 
 
 # -- sizes and limits --------------------------------------------------------
@@ -393,7 +386,7 @@ def test_unbind_busy(stage, ring):
     disk = stage.start("modern", RINGS[ring])
     dev, g = stage.dev, stage.g
     with dev.lock:
-        dev.script = KeepWrites()
+        dev.script = HoldRequests(OUT)
     job = g.start(f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
     dev.wait(lambda d: d.held, 30, "a write")
@@ -418,7 +411,7 @@ def test_timeout(stage, ring):
     g.sh("echo reset >/sys/module/virtio_lite/parameters/timeout_action; "
          f"echo 1000 >/sys/block/{disk}/queue/io_timeout")
     with dev.lock:
-        dev.script = KeepWrites()
+        dev.script = HoldRequests(OUT)
     job = g.start(f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 "
                   "oflag=direct 2>&1")
     dev.wait(lambda d: d.held, 30, "a write")

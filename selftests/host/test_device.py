@@ -4,7 +4,7 @@
 import contextlib
 
 import pytest
-from device import (HOLD, USUAL, Device, Script, VhostDevice, scene)
+from device import USUAL, Device, HoldRequests, Script, VhostDevice, scene
 from device.spec import OUT
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
@@ -40,17 +40,6 @@ class BadId(Script):
             return super().used(dev, queue, chain, length)
         self.told = True
         return [(queue.size + 7, length, chain.slots)]
-
-
-class Keep(Script):
-    """Keeps so many writes for ever."""
-
-    def __init__(self, n):
-        self.n = n
-
-    def request(self, dev, req):
-        self.n -= req.kind == OUT
-        return HOLD if req.kind == OUT and self.n >= 0 else None
 
 
 def use(g, dev):
@@ -100,7 +89,7 @@ def test_silent_and_gone(run, keeps):
     g.sh("echo 1 >/sys/module/virtio_lite/parameters/request_timeout")
     name = scene.bind(g, dev, "lite")
     with dev.lock:
-        dev.script = Keep(keeps)
+        dev.script = HoldRequests(OUT, limit=keeps)
     mark = g.dmesg_mark("silent")
     job = g.start("yes | head -c 4096 >/tmp/x; dd if=/tmp/x "
                   f"of=/dev/{name} bs=4k seek=1 oflag=direct 2>&1")

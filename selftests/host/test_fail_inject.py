@@ -8,8 +8,7 @@ among them; test_fail.py has the driver's own calls, on every kernel.
 
 import pytest
 from faults.load import Busy
-from scripted import MODERN
-from test_features import BadId, arm
+from scripted import MODERN, BadId, arm
 from vbl import Disk
 
 pytestmark = pytest.mark.full

@@ -7,10 +7,10 @@ The device judges every access; a rule that the driver broke fails the case.
 
 import pytest
 from append import append, appended
-from device import HOLD, Script
-from device.spec import GET_LIFETIME, IOERR, ZONE_APPEND
+from device import HoldRequests, Script
+from device.spec import GET_LIFETIME, IOERR, OUT, ZONE_APPEND
 from faults.load import Busy, verify
-from scripted import MODERN, HoldAll, command, qemu_has, scene
+from scripted import MODERN, BadId, arm, command, qemu_has, scene
 from vbl import Disk
 
 # -- notifications -----------------------------------------------------------
@@ -39,31 +39,9 @@ def test_notification(scripted):
 
 # -- one queue alone ---------------------------------------------------------
 
-class BadId(Script):
-    """In queue 0, an id that no buffer has, before the next honest one."""
-
-    armed = hold = False
-
-    def request(self, dev, req):
-        return HOLD if self.hold and req.queue.index == 0 else None
-
-    def used(self, dev, queue, chain, length):
-        honest = super().used(dev, queue, chain, length)
-        if not self.armed or queue.index:
-            return honest
-        self.armed = False
-        return [(queue.size + 7, 0, chain.slots), *honest]
-
-
 def trouble(s, what):
     """One of the counts of what went wrong."""
     return int(s.sh(f"cat /sys/block/$D/trouble/{what}"))
-
-
-def arm(s, **answers):
-    """Let the script do something from now on."""
-    with s.dev.lock:
-        vars(s.dev.script).update(armed=True, **answers)
 
 
 def write_from(s, cpu, place):
@@ -171,18 +149,6 @@ def test_queue_reset_not_there(scripted):
 
 # -- in order ----------------------------------------------------------------
 
-class HoldFirst(Script):
-    """Keeps the first write it gets after it was armed."""
-
-    armed = False
-
-    def request(self, dev, req):
-        if not self.armed or req.kind != 1:
-            return None
-        self.armed = False
-        return HOLD
-
-
 @pytest.mark.parametrize("ring", [(), ("RING_PACKED",)],
                          ids=["split", "packed"])
 def test_in_order(scripted, ring):
@@ -190,12 +156,12 @@ def test_in_order(scripted, ring):
     s = scripted()
     for batch in (True, False):
         s.be(MODERN + ring + ("IN_ORDER",), queues=2, queue_size=16,
-             script=HoldFirst())
+             script=HoldRequests(OUT, limit=1, hold=False))
         assert s.dev.has("IN_ORDER")
         s.dev.script.batch = batch
         s.copy(block="4k")
         # Younger ones are done, and wait for the oldest.
-        arm(s)
+        s.dev.script.hold = True
         held = [write_from(s, 0, 1)]
         s.dev.wait(lambda d: d.held)
         held += [write_from(s, 0, place) for place in range(2, 7)]
@@ -566,7 +532,7 @@ def test_suspend_feature(scripted):
 def test_suspend_stuck(scripted):
     """What does not come back does not keep the system awake."""
     s = scripted(kernel="6.12")
-    s.be(MODERN, queues=2, script=HoldAll())
+    s.be(MODERN, queues=2, script=HoldRequests(OUT, hold=False))
     s.dev.script.hold = True
     # Who waits for it may not keep the system awake either.
     job = s.g.start(f"fio --name=s --filename=/dev/{s.name} --thread --bs=4k "

@@ -2,10 +2,10 @@
 """What a device says of itself, or says too early, and the driver bears."""
 
 import pytest
-from device import Script
-from device.spec import DISCARD, FLUSH, WRITE_ZEROES
-from scripted import MODERN, HoldAll
-from test_conformance import requests
+from conform import requests
+from device import HoldRequests, Script
+from device.spec import DISCARD, FLUSH, OUT, WRITE_ZEROES
+from scripted import MODERN
 
 WCE = "config+0x20"
 
@@ -108,7 +108,7 @@ def told(s):
 def test_cache_switched_under_a_write(scripted, kernel):
     """A write that is on its way is flushed, whichever mode it met."""
     s = scripted(kernel=kernel)
-    s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldAll())
+    s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldRequests(OUT, hold=False))
     write = ("dd if=/dev/zero of=/dev/{0} bs=4k count=1 oflag=direct "
              "2>/dev/null")
 

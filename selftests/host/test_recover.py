@@ -2,27 +2,15 @@
 """Devices that misbehave: they are reset, and nothing is lost by it."""
 
 import pytest
-from faults.inflight import (held_is_there, hold, one_queue, start_write, trouble,
-                    used_jump, used_not_in_flight, used_out_of_range,
-                    used_without_status, wait_trouble, writes_of)
-from faults.load import Busy, dd, verify
-from faults.qtest import Line, Ring
+from faults.inflight import (
+    held_is_there, hold, one_queue, start_write, trouble, used_jump,
+    used_not_in_flight, used_out_of_range, used_without_status, wait_trouble,
+    writes_of)
+from faults.load import Busy, dd, end_of_load
+from faults.qtest import Ring
 from vbl import Disk
 
 PARAMS = "/sys/module/virtio_lite/parameters"
-
-
-@pytest.fixture
-def line():
-    one = Line()
-    yield one
-    one.close()
-
-
-def the_end(g):
-    """All is well after all."""
-    verify(g, g.dev(), "--size=4M")
-    g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
 # -- the device gives up -----------------------------------------------------
@@ -50,7 +38,7 @@ def test_needs_reset(boot, kernel, line):
             wait_trouble(g, "resets", n)
             busy.goes_on()
     assert trouble(g, "protocol") == 0
-    the_end(g)
+    end_of_load(g)
 
 
 # -- breaches of the protocol ------------------------------------------------
@@ -88,7 +76,7 @@ def test_breaches(boot, kernel, line, options):
         assert words in g.dmesg_since(mark)
         assert trouble(g, "protocol") >= done
         held_is_there(g)
-    the_end(g)
+    end_of_load(g)
 
 
 def test_dead(boot, line):
@@ -131,7 +119,7 @@ def test_slow(boot):
     held.wait()
     assert trouble(g, "resets") == 0
     held_is_there(g)
-    the_end(g)
+    end_of_load(g)
 
 
 # -- parameters --------------------------------------------------------------

@@ -2,8 +2,10 @@
 """Rings of another size, while the disk is in use (RING_RESET)."""
 
 import pytest
+from device import HoldRequests, Script
+from device.spec import OUT
 from faults.load import Busy, verify
-from scripted import MODERN, HoldAll, Script, command, qemu_has, scene
+from scripted import MODERN, command, qemu_has, scene
 from vbl import Disk
 
 RESET = MODERN + ("RING_RESET",)
@@ -149,7 +151,7 @@ def test_device_refuses(scripted, kernel, ring):
 def test_requests_do_not_come_back(scripted):
     """What the device keeps is waited for, and nothing is done to the rings."""
     s = scripted(params=PARAMS)
-    s.be(RESET, **DEVICE, script=HoldAll())
+    s.be(RESET, **DEVICE, script=HoldRequests(OUT, hold=False))
     with s.dev.lock:
         s.dev.script.hold = True
     job = s.g.start(f"head -c 4096 /dev/urandom >/tmp/w; dd if=/tmp/w "
@@ -256,7 +258,7 @@ def test_gone_amid_reset(scripted, kernel, gone):
 def test_gone_before_reset(scripted, kernel, gone):
     """A disk goes while a resize waits for what does not come back."""
     s = scripted(kernel=kernel, params=f"request_timeout=1 {PARAMS}")
-    s.be(RESET, **DEVICE, script=HoldAll())
+    s.be(RESET, **DEVICE, script=HoldRequests(OUT, hold=False))
     busy = Busy(s.g, s.name, "--iodepth=64")
     with s.dev.lock:
         s.dev.script.hold = True

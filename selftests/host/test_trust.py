@@ -5,16 +5,15 @@ In each case the load goes on and every byte that was written is there.
 """
 
 import pytest
-from faults.inflight import (AER, AER_PORT, bus_error, held_is_there, hold, length_huge,
-                    length_zero, lose, never_written, one_queue, out_of_range,
-                    spoil, start_write, too_far, too_far_back, trouble, twice,
-                    wait_trouble, writes_of)
-from faults.load import Busy, dd
+from faults.inflight import (
+    AER, AER_PORT, bus_error, held_is_there, hold, length_huge, length_zero,
+    lose, never_written, one_queue, out_of_range, spoil, start_write, too_far,
+    too_far_back, trouble, twice, wait_trouble, writes_of)
+from faults.load import Busy, dd, end_of_load
 from faults.qtest import Ring
-from test_recover import PARAMS, line, the_end
 from vbl import Disk
 
-__all__ = ["line"]
+PARAMS = "/sys/module/virtio_lite/parameters"
 
 
 # -- resets from outside -----------------------------------------------------
@@ -38,7 +37,7 @@ def test_function_reset(boot, kernel, options):
                 busy.goes_on()
                 done += 1
     assert trouble(g, "resets") == done
-    the_end(g)
+    end_of_load(g)
 
 
 @pytest.mark.parametrize("options", [
@@ -56,7 +55,7 @@ def test_bus_error(boot, kernel, options):
             wait_trouble(g, "resets", n)
             busy.goes_on()
     assert g.dmesg_since(mark).count("device recovery successful") == 3
-    the_end(g)
+    end_of_load(g)
 
 
 @pytest.mark.full
@@ -71,7 +70,7 @@ def test_bus_error_without_reset(boot, kernel):
     log = g.dmesg_since(mark)
     assert "device recovery failed" in log
     assert "its slot was not reset in 60 seconds" in log
-    the_end(g)
+    end_of_load(g)
 
 
 @pytest.mark.parametrize("options", [
@@ -94,7 +93,7 @@ def test_bus_master_off(boot, kernel, options):
             g.sh(f"setpci -s {bdf} COMMAND=0:4; usleep 20000; "
                  f"setpci -s {bdf} COMMAND=4:4")
             busy.goes_on()
-    the_end(g)
+    end_of_load(g)
 
 
 # -- interrupts that do not come ---------------------------------------------
@@ -121,7 +120,7 @@ def test_lost_msix(boot, kernel, line, packed):
              disks=[one_queue(packed=packed)])
     ring = Ring(g, line.connect(), packed=packed)
     finds_lost(g, lambda: ring.mask(True), lambda: ring.mask(False))
-    the_end(g)
+    end_of_load(g)
 
 
 @pytest.mark.parametrize("transport", ["modern", "legacy"])
@@ -132,7 +131,7 @@ def test_lost_intx(boot, kernel, transport):
     bdf = g.bdf(0)
     finds_lost(g, lambda: g.sh(f"setpci -s {bdf} COMMAND=400:400"),
                lambda: g.sh(f"setpci -s {bdf} COMMAND=0:400"))
-    the_end(g)
+    end_of_load(g)
 
 
 # -- requests that do not come back, by what the user wants ------------------
@@ -191,7 +190,7 @@ def test_lost_completion(boot, kernel, line, case):
     assert g.sh(f"cat {PARAMS}/timeout_action") == f"{action}\n"
     case(g, Ring(g, line.connect()))
     held_is_there(g)
-    the_end(g)
+    end_of_load(g)
 
 
 # -- true completions, spoiled on their way ----------------------------------
@@ -217,4 +216,4 @@ def test_spoiled_completions(boot, kernel, line):
             wait_trouble(g, "resets", resets)
         assert trouble(g, "resets") == resets, how.__name__
         assert trouble(g, "protocol") == resets, how.__name__
-    the_end(g)
+    end_of_load(g)
