@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 
-from vbl import (TREE, BuildFailed, VblError, build_module,
-                 checkpatch)
-from vbl import kernel as kernel_room, pick_kernel
+from style import layout
+from vbl import (TREE, BuildFailed, VblError, build_module, checkpatch,
+                 kernel, pick_kernel)
 from vbl.kernel import build_warnings
 from vbl.tree import kernel_sources, sources
 
@@ -83,6 +83,11 @@ def check_features():
     return out.splitlines() if status else []
 
 
+def check_layout():
+    """Nothing is included or imported upwards, and there is no circle."""
+    return layout.problems(TREE, sources())
+
+
 def check_white_space():
     """No white space at the end of a line, one newline at the end."""
     bad = []
@@ -131,7 +136,7 @@ def check_build():
         raise Skip("sparse is not installed; run scripts/setup")
     bad = []
     for k in [pick_kernel(os.environ["K"])] if os.environ.get("K") \
-            else kernel_room.series():
+            else kernel.series():
         try:
             ko = build_module(k, ("W=1", "C=2"), quiet=True)
             log = (ko.parent / "build.log").read_text()
