@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # The product's Makefile.  What the module is made of stands in Kbuild.
 
-# K chooses a kernel by release or its beginning (K=6.1); KDIR by its folder.
-# Else the running kernel's headers are used, or the newest ones installed.
+# K chooses a kernel by its series (K=6.1) or release; KDIR by its folder. Else
+# the running kernel's headers are used, or the newest ones installed: that
+# needs no Python.
 ifneq ($(K),)
-KDIR := $(lastword $(shell ls -d /lib/modules/$(K)*/build 2>/dev/null | sort -V))
+KDIR = $(eval KDIR := $(shell $(GUEST) headers -k '$(K)'))$(KDIR)
 else
 KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),\
 	$(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V)))
@@ -28,7 +29,7 @@ module: kdir-there
 
 kdir-there:
 	@test -e "$(KDIR)/Makefile" || { \
-		echo "$(if $(K),K=$(K),KDIR=$(KDIR)): no such kernel headers; make help lists what is there (what is for guests has K=... make run, check, bench), make setup installs some" >&2; \
+		$(if $(K),,echo "KDIR=$(KDIR): no such kernel headers; make help lists what is there, make setup installs some" >&2;) \
 		exit 1; }
 
 clean: kdir-there
@@ -151,7 +152,7 @@ help:
 	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
 	@echo "style      coding style, sparse and compiler warnings"
 	@echo
-	@echo "K=6.1 (any beginning of a release) or KDIR=folder chooses the kernel:"
+	@echo "K=6.1 (a series, or a whole release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \

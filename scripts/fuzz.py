@@ -61,7 +61,7 @@ def count(text):
 def main():
     """Command line entry."""
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("-k", "--kernel", help="debug, or a release or prefix")
+    p.add_argument("-k", "--kernel", help="debug, a series, such as 6.1, or a release")
     p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--mutations", type=int, help="go on until that many")
     p.add_argument("--rounds", type=int, help="exactly so many rounds")

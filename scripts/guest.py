@@ -9,6 +9,9 @@ import sys
 
 from vbl import (CommandFailed, Disk, Guest, SetupError, VblError,
                  build_module, demo, kernels, made_kernels, pick_kernel)
+from vbl.kernel import headers_to_build
+
+KERNEL = "a series, such as 6.1, or a release; debug or race"
 
 
 def _file(text):
@@ -67,6 +70,12 @@ def cmd_kdir(args):
     return 0
 
 
+def cmd_headers(args):
+    """Print the headers that make builds the module with, here."""
+    print(headers_to_build(args.kernel))
+    return 0
+
+
 def cmd_module(args):
     """Build the module for a kernel in the cache and print its path."""
     print(build_module(args.kernel))
@@ -82,12 +91,13 @@ def _parser():
     sub = top.add_subparsers(dest="verb", required=True)
     for name, fn in (("run", cmd_run), ("demo", cmd_demo),
                      ("shell", cmd_shell), ("kernels", cmd_kernels),
-                     ("kdir", cmd_kdir), ("module", cmd_module)):
+                     ("kdir", cmd_kdir), ("headers", cmd_headers),
+                     ("module", cmd_module)):
         p = sub.add_parser(name, help=fn.__doc__)
         p.set_defaults(fn=fn)
         p.add_argument("-k", "--kernel", default=os.environ.get("K"),
-                       help="release or prefix, such as 6.1")
-        if name in ("kernels", "kdir", "module"):
+                       help=KERNEL)
+        if name in ("kernels", "kdir", "headers", "module"):
             continue
         p.add_argument("--driver", default="lite",
                        choices=["lite", "upstream", "none"],
@@ -135,6 +145,9 @@ def main():
         return 1
     except KeyboardInterrupt:
         return 130
+    except SetupError as e:
+        print(e, file=sys.stderr)
+        return 2
     except VblError as e:
         print(f"{type(e).__name__}: {e}", file=sys.stderr)
         return 2

@@ -48,7 +48,7 @@ def main():
                      help="workloads, one after another: "
                      + ", ".join(powercut.WORKLOADS))
     top.add_argument("--seed", type=int, default=1)
-    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
     top.add_argument("--mode", action="append", choices=list(powercut.MODES))
     top.add_argument("--lie", action="store_true",
                      help="acknowledge without a flush: has to lose something")

@@ -26,7 +26,7 @@ def main():
     top.add_argument("n", nargs="?", type=int, default=20)
     top.add_argument("--what", default=",".join(removal.CAMPAIGNS))
     top.add_argument("--seed", type=int, default=1)
-    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     for what in args.what.split(","):

@@ -100,7 +100,7 @@ def parse(argv):
     top.add_argument("--hours")
     top.add_argument("--round")
     top.add_argument("--seed")
-    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
     top.add_argument("--log", default=LOG)
     top.add_argument("--write", action="store_true")
     args = top.parse_args(argv)

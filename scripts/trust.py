@@ -23,7 +23,7 @@ def main():
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     top.add_argument("n", nargs="?", type=int, default=1)
     top.add_argument("--only", default="", help="faults with this word")
-    top.add_argument("-k", "--kernel", help="release or prefix, such as 6.1")
+    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     if args.write and args.only:

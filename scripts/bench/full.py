@@ -22,7 +22,7 @@ PARTS = ("cost", "rest", "registers", "growth", "pairs")
 def add_arguments(parser):
     """The options of bench.py run."""
     parser.add_argument("-k", "--kernel", action="append",
-                        help="release or prefix, such as 6.1; repeatable; "
+                        help="a series, such as 6.1, or a release; repeatable; "
                         "every one but the debug kernel when there is none")
     parser.add_argument("--full", action="store_true",
                         help="also what takes long")

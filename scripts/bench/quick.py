@@ -11,7 +11,7 @@ OPS = {"read": "r", "write": "w", "discard": "d", "flush": "f"}
 def add_arguments(parser):
     """The options of bench.py quick."""
     parser.add_argument("-k", "--kernel", action="append",
-                        help="release or prefix, such as 6.1; repeatable")
+                        help="a series, such as 6.1, or a release; repeatable")
     parser.add_argument("--driver", choices=[*DRIVERS, "both"],
                         default="both")
     parser.add_argument("--symbols", action="store_true",

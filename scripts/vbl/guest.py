@@ -74,7 +74,7 @@ class Job:
 class Guest:
     """One QEMU guest.  A context manager: boots on entry, is gone on exit.
 
-    kernel     release or prefix (6.1), or a Kernel; None is the default one
+    kernel     a series (6.1), a release, or a Kernel; None is the default one
     disks      list of Disk
     driver     "lite" builds, loads and binds virtio_lite.ko; "upstream" loads
                virtio_blk and carries no other; None carries virtio_lite.ko

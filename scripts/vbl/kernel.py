@@ -179,8 +179,17 @@ def default_kernel():
     return every[0]
 
 
+def is_called(kernel, want):
+    """Whether @want names @kernel: debug or race, a series, a release, or
+    whole parts of its beginning: 6.1 is 6.1.0-56-amd64, and not 6.12."""
+    if want in (kernel.series, kernel.release):
+        return True
+    return not kernel.debug and kernel.release.startswith(want) and \
+        not kernel.release[len(want)].isalnum()
+
+
 def pick_kernel(want=None):
-    """The kernel called @want: a release, a prefix such as 6.1, or None.
+    """The newest kernel that is called @want, or the default one for None.
 
     debug is the one with KASAN and others, race the one with KCSAN, when they
     were built.
@@ -191,13 +200,28 @@ def pick_kernel(want=None):
         return default_kernel()
     every = [*kernels(), *made_kernels()]
     for k in every:
-        if want in (k.series, k.release) or (
-                not k.debug and k.release.startswith(want) and
-                not k.release[len(want)].isdigit()):
+        if is_called(k, want):
             return k
-    have = ", ".join(k.release for k in every) or "none"
-    raise SetupError(f"K={want}: no such kernel; there are: {have} "
+    raise SetupError(f"K={want}: no such kernel; there are: {_listed(every)} "
                      "(scripts/setup --help tells how to get more)")
+
+
+def headers_to_build(want):
+    """The headers of the kernel called @want, for make in the tree itself.
+
+    The harness alone builds for a kernel that scripts/setup made, which may
+    need another compiler.
+    """
+    kernel = pick_kernel(want)
+    if kernel.debug or kernel.foreign:
+        raise SetupError(f"K={want}: {kernel.release} is for guests (make run, "
+                         "check, bench); make builds here for: "
+                         + _listed(kernels()))
+    return kernel.headers
+
+
+def _listed(found):
+    return ", ".join(k.debug or k.release for k in found) or "none"
 
 
 def made_kernels():
