@@ -15,10 +15,10 @@ def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__)
     sub = top.add_subparsers(dest="verb", required=True)
-    for verb, room in (("quick", quick), ("run", full), ("compare", compare)):
-        p = sub.add_parser(verb, help=room.__doc__)
-        room.add_arguments(p)
-        p.set_defaults(fn=room.run)
+    for verb, module in (("quick", quick), ("run", full), ("compare", compare)):
+        p = sub.add_parser(verb, help=module.__doc__)
+        module.add_arguments(p)
+        p.set_defaults(fn=module.run)
     args = top.parse_args()
     # One QEMU for all figures: the one the plugin is built for.
     os.environ.setdefault("VBL_QEMU", "qemu-system-x86_64")

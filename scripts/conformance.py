@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""make conformance: what is required of a driver, and who was seen doing it.
+"""make conformance: which requirements of virtio the two drivers meet.
 
     conformance.py [pytest arguments]   run the scenes, write the page
     conformance.py --page NOTES         only write the page
 
 Every requirement has an id (conformance/requirements.tsv). Scenes note the ids
 that they observe, for this driver and for upstream's. What no scene can show
-stands in conformance/reasons.tsv, with the reason. Fails when a MUST is not
+is listed in conformance/reasons.tsv, with the reason. Fails when a MUST is not
 met, or neither observed nor listed there.
 """
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""make conformance-mutants: do the scenes notice a driver that is wrong?
+"""make conformance-mutants: do the scenes detect faults in the driver?
 
 Each mutant is one deliberate fault in a copy of the tree. It counts as caught
 when the scenes named with it fail, which they must not without it. A mutant
-whose place is no longer in the sources is an error: it has to be adapted.
+whose text is no longer in the sources is an error: it has to be adapted.
 
     conformance_mutants.py [name...]    these only; without names, all
 """
@@ -31,7 +31,7 @@ PACKED = "test_work and packed and not indirect"
 
 @dataclasses.dataclass
 class Mutant:
-    """A fault: where, what there is, what there shall be, who notices."""
+    """A fault: file, old and new text, and the scenes that detect it."""
 
     name: str
     file: str
@@ -120,7 +120,7 @@ def plant(folder, mutant):
     path = folder / mutant.file
     text = path.read_text()
     if text.count(mutant.old) != 1:
-        raise SystemExit(f"{mutant.name}: its place is {text.count(mutant.old)}"
+        raise SystemExit(f"{mutant.name}: its text is {text.count(mutant.old)}"
                          f" times in {mutant.file}, not once")
     path.write_text(text.replace(mutant.old, mutant.new))
 

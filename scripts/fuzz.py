@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Guests, each with a device that wants to do it harm, for a while.
+"""make fuzz: guests, each with a hostile device.
 
-Each round is another device, made of a seed of its own: it lies while it is
-probed, used and left. The disk may work or be dead; the kernel may not
+Each round has another device, drawn from its own seed: it lies while it is
+probed, used and unbound. The disk may work or fail; the kernel may not
 complain, nothing may hang, and the module can always be unloaded.
 """
 
@@ -25,11 +25,11 @@ def one_guest(args, total, more, failures):
         total.add(failed=1)
         failures.put((str(e), record.costs(e)))
     except KeyboardInterrupt:
-        pass                    # it is the parent that says so
+        pass                    # the parent reports it
 
 
 def all_guests(args, total, more, figures):
-    """All of them, until enough is enough, or one has something to say."""
+    """Run all guests until more() is false, or one of them fails."""
     failures = multiprocessing.SimpleQueue()
     guests = [multiprocessing.Process(target=one_guest, args=(
         args, total, more, failures)) for _ in range(args.guests)]
@@ -41,7 +41,7 @@ def all_guests(args, total, more, figures):
     finally:
         for g in guests:
             g.join()
-        # A disk that lies keeps nothing that could be lost.
+        # A hostile disk keeps no data that could be lost.
         figures.update(tried=total.mutations, said=str(total), lost=None)
     if not failures.empty():
         text, costs = failures.get()
@@ -61,9 +61,11 @@ def count(text):
 def main():
     """Command line entry."""
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("-k", "--kernel", help="debug, a series, such as 6.1, or a release")
+    p.add_argument("-k", "--kernel",
+                   help="debug, a series, such as 6.1, or a release")
     p.add_argument("--seconds", type=float, default=60)
-    p.add_argument("--mutations", type=int, help="go on until that many")
+    p.add_argument("--mutations", type=int,
+                   help="run until the driver has read so many lies")
     p.add_argument("--rounds", type=int, help="exactly so many rounds")
     p.add_argument("--guests", type=count, default=1,
                    help="so many at a time: each waits more than it computes")
@@ -79,7 +81,7 @@ def main():
     def more(total):
         if total.failed:
             return False
-        # No round at all shows nothing.
+        # At least one round, or nothing was tried.
         if args.rounds or not total.rounds:
             return True
         if args.mutations:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The one program that knows QEMU: guests from the command line."""
+"""Runs guests in QEMU from the command line."""
 
 import argparse
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""make powercut: QEMU is killed while a guest writes; what was acknowledged?
+"""make powercut: kill QEMU while a guest writes; acknowledged data must stay.
 
 A program in the guest writes blocks, flushes, and says on a serial port of its
 own which blocks are safe. At a random moment QEMU is killed. What a cache may
@@ -13,11 +13,11 @@ the figures for Documentation/trust.md.
                         [--mode MODE] [--write]
 
 The same with PostgreSQL (vbl/postgres.py), whose clients say which rows are
-committed: what is left of its database must recover, and be sound.
+committed: what is left of its database must recover, with all of these rows.
 
 Modes take turns: write back, write through, both in turn at run time; packed
 and legacy rings. --lie makes the guest skip its flushes: blocks must be lost
-then, or this would see nothing.
+then, or this would detect nothing.
 """
 
 import argparse
@@ -48,7 +48,8 @@ def main():
                      help="workloads, one after another: "
                      + ", ".join(powercut.WORKLOADS))
     top.add_argument("--seed", type=int, default=1)
-    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
+    top.add_argument("-k", "--kernel",
+                     help="a series, such as 6.1, or a release")
     top.add_argument("--mode", action="append", choices=list(powercut.MODES))
     top.add_argument("--lie", action="store_true",
                      help="acknowledge without a flush: has to lose something")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""make soak: disks are removed and come again, N times, under load.
+"""make soak: disks are removed and added again, N times, under load.
 
     unplug   hot-unplugged by QEMU and plugged in again
     rebind   unbound from the driver and bound again
@@ -9,7 +9,7 @@
     scripts/soak.py [N] [--what unplug,...] [--seed S] [-k KERNEL] [--write]
 
 What was written and synced before has to be there each time, whoever used the
-disk has to be told, nothing may hang, and the kernel has nothing to say.
+disk has to get an error, nothing may hang, and the kernel may not complain.
 --write keeps the figures for Documentation/trust.md.
 """
 
@@ -26,7 +26,8 @@ def main():
     top.add_argument("n", nargs="?", type=int, default=20)
     top.add_argument("--what", default=",".join(removal.CAMPAIGNS))
     top.add_argument("--seed", type=int, default=1)
-    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
+    top.add_argument("-k", "--kernel",
+                     help="a series, such as 6.1, or a release")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     for what in args.what.split(","):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""make soak HOURS=...: everything that may happen to a disk, in any order.
+"""make soak HOURS=...: every action of scripts/trust/mix.py, in any order.
 
 Rounds are drawn from seeds until the time is over: a guest with some disk under
 loads that check what they wrote, and then resets, lies of the device, hot-plug,
-sleep, live migration, power cuts and so on; scripts/trust/mix.py has the list.
-The first thing that is wrong ends it. Each round, and each action before it is
-done, is noted in the log; the seed of one round repeats it.
+sleep, live migration, power cuts and so on. The first error ends it. Each
+round, and each action before it is done, is recorded in the log; the seed of a
+round repeats it.
 
     scripts/soak_mix.py --hours H [--seed S] [-k KERNEL] [--log FILE] [--write]
     scripts/soak_mix.py --round SEED [-k KERNEL] [--log FILE]
@@ -26,7 +26,7 @@ LOG = "soak.log"
 
 
 class Log:
-    """A line of JSON for each thing, on the disk before that is done."""
+    """A line of JSON for each action, written before the action is done."""
 
     def __init__(self, path):
         try:
@@ -42,7 +42,7 @@ class Log:
 
 
 def in_words(plan):
-    """A round, short."""
+    """A round in one line of text."""
     disk = ", ".join(f"{k}={v}" for k, v in plan.get("disk", {}).items())
     done = [a if isinstance(a, str) else a[0] for a in plan["actions"]]
     beside = plan.get("beside") and f" (beside: {', '.join(plan['beside'])})"
@@ -100,7 +100,8 @@ def parse(argv):
     top.add_argument("--hours")
     top.add_argument("--round")
     top.add_argument("--seed")
-    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
+    top.add_argument("-k", "--kernel",
+                     help="a series, such as 6.1, or a release")
     top.add_argument("--log", default=LOG)
     top.add_argument("--write", action="store_true")
     args = top.parse_args(argv)

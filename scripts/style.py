@@ -14,13 +14,13 @@ from vbl import (TREE, BuildFailed, VblError, build_module, checkpatch,
 from vbl.kernel import build_warnings
 from vbl.tree import kernel_sources, sources
 
-# checkpatch speaks of the kernel's own tree; these do not fit outside of it.
+# Types of checkpatch that apply to the kernel's own tree only.
 NOT_FOR_US = ("FILE_PATH_CHANGES", "LINUX_VERSION_CODE", "EMBEDDED_FILENAME")
-# Without kernel macros and kernel types.
+# Types that ask for kernel macros and kernel types.
 USERSPACE = ("ARRAY_SIZE", "VOLATILE", "MEMORY_BARRIER", "CAMELCASE",
              "PREFER_DEFINED_ATTRIBUTE_MACRO", "PREFER_KERNEL_TYPES",
              "MACRO_ARG_UNUSED", "MACRO_ARG_REUSE")
-# Beginnings of paths where more of it does not fit; the longest one counts.
+# More types that do not apply, by the longest matching start of the path.
 EXEMPT = {
     "": (),
     # A missing type can only be made up by a typedef, a function whose
@@ -43,13 +43,13 @@ EXEMPT = {
 }
 # Files that cannot carry a comment, or hold the licence itself.
 NO_SPDX = re.compile(r"^(COPYING|LICENSES/)|\.(svg|png|json|tsv|csv|patch)$")
-# Bytes that mean something to a fuzzer only.
+# Inputs of a fuzzer.
 INPUTS = "selftests/fuzz/corpus/"
 TEXT = (".c", ".h", ".py", ".sh", ".md", ".rst", ".txt", ".ini", ".yml")
 
 
 class Skip(Exception):
-    """This check cannot run here; says why."""
+    """This check cannot run here; the text says why."""
 
 
 def _read(name):
@@ -106,7 +106,7 @@ def check_white_space():
 
 
 def check_checkpatch():
-    """checkpatch.pl --strict has nothing to say."""
+    """checkpatch.pl --strict reports nothing."""
     files = [n for n in sources() if n.endswith((".c", ".h"))]
     if not files:
         raise Skip("no C sources yet")
@@ -118,18 +118,18 @@ def check_checkpatch():
         raise Skip("perl is not installed")
     bad, groups = [], {}
     for n in files:
-        room = max((p for p in EXEMPT if n.startswith(p)), key=len)
-        groups.setdefault(room, []).append(n)
-    for room, names in groups.items():
+        place = max((p for p in EXEMPT if n.startswith(p)), key=len)
+        groups.setdefault(place, []).append(n)
+    for place, names in groups.items():
         out = _run(["perl", tool, "--no-tree", "--strict", "--terse",
                     "--no-summary", "--show-types", "--ignore",
-                    ",".join(NOT_FOR_US + EXEMPT[room]), "--file", *names])[1]
+                    ",".join(NOT_FOR_US + EXEMPT[place]), "--file", *names])[1]
         bad += out.splitlines()
     return bad
 
 
 def check_build():
-    """W=1 and sparse (C=2) have nothing to say, on any kernel."""
+    """W=1 and sparse (C=2) report nothing, on any kernel."""
     if "Kbuild" not in kernel_sources():
         raise Skip("no Kbuild yet")
     if not shutil.which("sparse"):
@@ -148,7 +148,7 @@ def check_build():
 
 
 def check_python():
-    """Python files compile, and pyflakes is content."""
+    """Python files compile, and pyflakes reports nothing."""
     bad, files = [], [n for n in sources() if n.endswith(".py")]
     for n in files:
         try:
@@ -171,7 +171,7 @@ def check_shell():
 
 
 def check_shellcheck():
-    """shellcheck is content."""
+    """shellcheck reports nothing."""
     if not shutil.which("shellcheck"):
         raise Skip("shellcheck is not installed; run scripts/setup")
     files = _scripts(b"sh") + _scripts(b"bash")

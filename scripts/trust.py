@@ -4,10 +4,9 @@
 
     scripts/trust.py [N] [--only WORD] [-k KERNEL] [--write]
 
-N tries for ours, a fifth of them for upstream's, of which most end in a guest
-to be thrown away. --write puts the table into Documentation/trust.md, which
-says what is counted. Needs QEMU's qtest socket, which reads and writes the
-guest's memory from outside.
+N tries for ours, a fifth of them for upstream's, most of which cost a guest.
+--write puts the table into Documentation/trust.md, which says what is counted.
+Needs QEMU's qtest socket, which reads and writes the guest's memory.
 """
 
 import argparse
@@ -23,7 +22,8 @@ def main():
     top = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     top.add_argument("n", nargs="?", type=int, default=1)
     top.add_argument("--only", default="", help="faults with this word")
-    top.add_argument("-k", "--kernel", help="a series, such as 6.1, or a release")
+    top.add_argument("-k", "--kernel",
+                     help="a series, such as 6.1, or a release")
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     if args.write and args.only:

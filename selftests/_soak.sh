@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Disks that go and come again, under load: the guest's part of soak.py.
+# Disks that are removed and added again under load: soak.py's part in the guest.
 #
 #	_soak.sh keep DEV		write what has to stay
 #	_soak.sh load DEV		write and read elsewhere, until it is gone

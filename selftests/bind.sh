@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A disk changes hands: unbound and bound through sysfs, idle and in use; given
-# back to the kernel's own driver and taken over again.
+# A disk changes its driver: unbound and bound through sysfs, idle and in use;
+# given back to the kernel's own driver and taken over again.
 
 . "${0%/*}/lib.sh"
 

@@ -91,7 +91,7 @@ is()
 	fi
 }
 
-# like POINT TEXT PATTERN: a pattern of the shell, for the whole text.
+# like POINT TEXT PATTERN: a pattern of the shell, for all of the text.
 like()
 {
 	# shellcheck disable=SC2254
@@ -236,7 +236,7 @@ busy()
 	keeps_busy
 }
 
-# keeps_busy: the disk goes on; it finishes some more from now on.
+# keeps_busy: wait until the disk has completed some more writes.
 keeps_busy()
 {
 	_more=$(($(writes "$busy_disk") + 50))
@@ -250,7 +250,7 @@ writes()
 	awk '{ print $5 }' "/sys/block/${1#/dev/}/stat"
 }
 
-# not_busy: stop, and tell whether all went well until then.
+# not_busy: stop the load; fails unless all of its data was right.
 not_busy()
 {
 	# Told to stop, fio ends with 128, and says separately how it went.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module leaves and comes again, and nothing of it stays behind.
+# The module is unloaded and loaded again, and nothing of it stays behind.
 
 . "${0%/*}/lib.sh"
 

@@ -18,7 +18,7 @@ for round in 1 2; do
 		runs "$round: to $s" sh -c "echo $s >$queue/scheduler"
 		is "$round: $s" "$(sed 's/.*\[\(.*\)\].*/\1/' \
 			"$queue/scheduler")" "$s"
-		runs "$round: goes on with $s" keeps_busy
+		runs "$round: works with $s" keeps_busy
 	done
 done
 echo none >"$queue/scheduler"
@@ -26,12 +26,12 @@ echo none >"$queue/scheduler"
 for n in 4 32 "$depth"; do
 	runs "nr_requests $n" sh -c "echo $n >$queue/nr_requests"
 	is "it is $n" "$(cat "$queue/nr_requests")" "$n"
-	runs "goes on with $n" keeps_busy
+	runs "works with $n" keeps_busy
 done
 fails "not deeper than the ring" sh -c "echo 100000 >$queue/nr_requests"
 for n in 2 1 0; do
 	runs "nomerges $n" sh -c "echo $n >$queue/nomerges"
 done
-runs "goes on" keeps_busy
+runs "works" keeps_busy
 runs "all of it was right" not_busy
 finish

@@ -71,7 +71,7 @@ the sum of both is there as well.
 **Allocations** are calls from submission or completion to anything that gives
 out memory: slab, pages, pools, coherent memory. One within another is one.
 What the block layer takes for a request before it comes to the driver, such as
-the bio, is not below those doors and so not counted.
+the bio, is not below those functions and so not counted.
 
 **Memory** is the difference in free memory between many devices bound and none,
 after caches and empty slabs were given back; it wanders by a tenth. **Probing**

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The whole table: every figure on every kernel."""
+"""The complete table: every figure on every kernel."""
 
 import dataclasses
 import json

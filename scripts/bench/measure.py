@@ -22,7 +22,7 @@ ONE_CPU = {"smp": "1,maxcpus=2", "append": "possible_cpus=1"}
 
 SUBMIT, COMPLETE, SKIP, INTERRUPT, ALLOC, DEVICE, TIMER, SWITCH = \
     range(8)
-# The doors between the block layer, the driver and the interrupt.
+# The functions by which the block layer and the interrupt enter the driver.
 ROOTS = {
     "lite": {
         SUBMIT: ("virtio_queue_rq", "virtio_queue_rqs", "virtio_commit_rqs"),
@@ -59,7 +59,7 @@ class Job:
         return dataclasses.replace(self, **changes)
 
     def _whole(self, count):
-        # Whole batches, so that all requests cost the same.
+        # Complete batches, so that all requests cost the same.
         return -(-count // self.batch) * self.batch
 
     @property
@@ -81,16 +81,16 @@ class Result:
     functions: dict     # (name, module) -> instructions
     groups: dict        # group -> instructions
     driver: float       # instructions within the driver
-    kernel: float       # in the whole kernel but the timer's interrupt
+    kernel: float       # in the kernel but the timer's interrupt
     timer: float        # in the timer's interrupt
     work: float         # kernel without the scheduler and the idle loop
     user: float
-    submit: float       # below the door to the driver, callees included
+    submit: float       # below the entry to the driver, callees included
     complete: float     # below the interrupt handler
-    submits: float      # times the first door was entered
+    submits: float      # times the entry was called
     interrupts: float
     registers: float    # accesses to the device's registers by the driver
-    allocs: float       # allocations below both doors
+    allocs: float       # allocations below both entries
     ns: float           # guest time, a smoke test only
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What virtio requires of a driver, and who was seen to do it."""
+"""The requirements of virtio for a driver, and which were observed."""

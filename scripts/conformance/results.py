@@ -54,7 +54,7 @@ class Results:
         notes = self.notes[driver, ident]
         if any(n["ok"] is False for n in notes):
             return "**not met**"
-        # What does not apply is not met by never having been done.
+        # A requirement that does not apply is not met by inaction.
         reason = self.reasons.get(ident)
         if reason and reason["kind"] == "n/a":
             return "n/a"
@@ -76,7 +76,7 @@ class Results:
             return notes[0]["text"], ""
         notes = [n for n in notes if n["ok"] is not None]
         bad = [n for n in notes if not n["ok"]] or notes
-        # Rather a scene about it than one in which it came up.
+        # Prefer a scene about the requirement to one that met it by the way.
         best = min(bad, key=lambda n: (not n["about"], len(n["test"])))
         tests = {n["test"] for n in notes}
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""

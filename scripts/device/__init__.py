@@ -9,12 +9,12 @@
         ...
 
 It speaks to QEMU in one of two ways:
-    vfio_user.py    a whole PCI device: every register, capability, vector
+    vfio_user.py    a complete PCI device: every register, capability, vector
     vhost_user.py   only the queues, behind QEMU's own virtio-blk registers
 
-and is made of: spec (numbers), door, memory, config, status, registers, pci (what
-the driver sees), chain, split, packed, ring (queues), blk, zoned (the disk),
-script (the answers), log (what happened, and which requirement was broken).
+and is made of: spec (numbers), listener, memory, config, status, registers, pci
+(what the driver sees), chain, split, packed, ring (queues), blk, zoned (the
+disk), script (the answers), log (what happened, and which requirement was broken).
 """
 
 from .blk import HOLD, SILENT, Request

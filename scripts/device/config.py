@@ -55,7 +55,7 @@ class Config:
         if dev.status and not dev.status & FEATURES_OK and not legacy:
             dev.check.saw("GEN-INIT-03")
         if feature is not None:
-            # Model is what a driver has to look at in order to decide.
+            # A driver must read the model to decide whether to take ZONED.
             rule("GEN-CFG-04", dev.offered >> feature & 1,
                  "{} read, feature {} is not offered", name, feature)
         if name == "writeback" and not legacy:

@@ -55,15 +55,15 @@ class Device:
     transport   "modern", "transitional" or "legacy"
     config      {field: value} of device config (spec.CONFIG)
     zones       {} or {"conventional": 1, "capacity": sectors}: zoned
-    script      a Script: every answer that shall not be the honest one
+    script      a Script: the answers that are not the honest ones
     addr        the slot on the root bus; they are counted from 8 on
 
     While it runs, fields may be changed under dev.lock; become() changes what
     is offered while no driver is bound. A failure inside of the device's
-    thread is kept in dev.trouble, and raised at the end of the context.
+    thread is kept in dev.errors, and raised at the end of the context.
     """
 
-    door = Server
+    listener = Server
 
     def __init__(self, features=USUAL, *, size=64 << 20, queues=1,
                  queue_size=128, vectors=None, transport="modern",
@@ -77,7 +77,7 @@ class Device:
         self.script = script or Script()
         self.vectors = queues + 1 if vectors is None else vectors
         self.slot = next(_slots) if addr is None else addr
-        self.bus, self.trouble = bus, []
+        self.bus, self.errors = bus, []
         self.bar_size, self.config_at = pci.pop("bar_size", 0x4000), 0x2000
         self.status_reg = Status(self)
         self.serial = serial
@@ -85,7 +85,7 @@ class Device:
         self._offer(features, size, queues, queue_size, config, zones)
         self.pci = Pci(self, transport, caps, **pci)
         self.folder = Path(tempfile.mkdtemp(prefix="vbl-dev-"))
-        self.server = self.door(self, self.folder / "s")
+        self.server = self.listener(self, self.folder / "s")
         self.now = time.monotonic
 
     def _offer(self, features, size, queues, queue_size, config, zones):
@@ -137,12 +137,12 @@ class Device:
 
     def __exit__(self, kind, value, trace):
         self.close()
-        if kind is None and self.trouble:
-            raise self.trouble[0]
+        if kind is None and self.errors:
+            raise self.errors[0]
 
     def become(self, features=USUAL, *, script=None, size=64 << 20, queues=1,
                queue_size=128, config=None, zones=None):
-        """Another device in the same slot; no driver may be bound."""
+        """Become another device in the same slot; no driver may be bound."""
         with self.lock:
             self.script = script or Script()
             self._offer(features, size, queues, queue_size, config, zones)
@@ -152,7 +152,7 @@ class Device:
             self.forget()
 
     def forget(self):
-        """Forget what was seen so far: firmware, or another driver."""
+        """Forget what the firmware or another driver did."""
         with self.lock:
             self.log.clear()
             self.check.forget()
@@ -201,7 +201,7 @@ class Device:
         self._line()
 
     def _check_exposed(self, q):
-        """Whether what the driver wants back is as it was until now."""
+        """Judge whether exposed buffers are unchanged until the reset."""
         for chain in q.out.values():
             self.check.rule("GEN-CLEAN-01 GEN-CLEAN-02", all(
                 self.memory.read(at, len(data)) == data
@@ -239,7 +239,7 @@ class Device:
         q.reset_until = self.now() + self.script.queue_reset_seconds
 
     def needs_reset(self):
-        """The device cannot go on."""
+        """Set DEVICE_NEEDS_RESET."""
         self.log.add("needs_reset")
         self.status_reg.value |= NEEDS_RESET
         if self.status & DRIVER_OK:
@@ -251,7 +251,7 @@ class Device:
         self._pending = [q.enabled and q.ring.pending() for q in self.queues]
 
     def wake(self):
-        """The driver has seen that it can go on."""
+        """The driver has ended the suspension."""
         for q, before in zip(self.queues, self._pending):
             if q.enabled:
                 self.check.rule("GEN-SUSP-04", q.ring.pending() <= before,
@@ -292,7 +292,7 @@ class Device:
         self.run(q)
 
     def _check_wanted(self, q):
-        """Whether a kick was asked for, where that is beyond doubt."""
+        """Judge whether the kick was wanted, where that is certain."""
         park, packed = self.script.park, self.has("RING_PACKED")
         if self.script.used_flags and (packed or not self.has("EVENT_IDX")):
             self.check.rule("PACK-KICK-I01" if packed else "SPLIT-ANOTIF-03",
@@ -319,10 +319,10 @@ class Device:
                      == q.notify_off * self.pci.multiplier), None)
 
     def _check_place(self, q, place):
-        """A kick may be late, by more than a lap, but never ahead."""
+        """Judge the place in a kick: it may be late, but never ahead."""
         ring, now = q.ring, q.ring.next_value()
         if self.has("RING_PACKED"):
-            # Places as numbers below two laps; ahead is a large lag then.
+            # Places count modulo two laps; being ahead is a large lag then.
             laps = 2 * ring.size
             at = [(p & 0x7fff) + (0 if p >> 15 else ring.size)
                   for p in (place, now)]
@@ -337,7 +337,7 @@ class Device:
                             now)
 
     def run_all(self):
-        """Look at every queue without having been kicked."""
+        """Run every queue without a kick."""
         for q in self.queues:
             self.run(q)
 
@@ -350,8 +350,8 @@ class Device:
     def run(self, q):
         """Take what is available and carry it out.
 
-        A driver can add for as long as it gets back. Whoever asks for a
-        register meanwhile gets an answer before it is catch_up()'s turn.
+        A busy driver adds requests as fast as they complete. So this ends after
+        RUN_SECONDS; register accesses are answered, then catch_up() continues.
         """
         if not self.can_run(q):
             return
@@ -373,7 +373,7 @@ class Device:
             self.needs_reset()
 
     def catch_up(self):
-        """Go on with what took too long."""
+        """Continue with the queues that took too long."""
         behind, self.behind = self.behind, []
         for q in behind:
             self.run(q)
@@ -446,7 +446,7 @@ class Device:
         return value
 
     def change(self, **fields):
-        """Other values in device config, and the interrupt for it."""
+        """Change fields of device config, and send the config interrupt."""
         with self.lock:
             for name, value in fields.items():
                 self.config[name] = value
@@ -455,7 +455,7 @@ class Device:
                 self.config_interrupt()
 
     def resize(self, size):
-        """Another capacity; the data that still fits is kept."""
+        """Change the capacity; the data that still fits is kept."""
         with self.lock:
             self.blk.data.resize(max(size, 4096))
             self.change(capacity=size // 512)

@@ -185,7 +185,7 @@ class Packed(Layout):
         self.first_flags = None
 
     def wants_interrupt(self):
-        """Whether the driver wants to hear of what was published last."""
+        """Whether the driver wants an interrupt for what was published last."""
         fresh, self.fresh = self.fresh, 0
         self._check_driver_event()
         where = self.memory.get(self.q.driver)

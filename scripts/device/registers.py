@@ -36,7 +36,7 @@ class Registers:
         """Rules about what may come after what."""
         dev = self.dev
         if name in ("notify", "isr"):
-            return      # other processors go on meanwhile
+            return      # other CPUs send requests meanwhile
         if name != "status":
             dev.status_reg.other_access(name)
         # A kick comes from whichever CPU sends a request just then.

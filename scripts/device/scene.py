@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest, a driver and a scripted device: who has whom, and when."""
+"""Binding a scripted device to a driver in a guest."""
 
 import functools
 import re

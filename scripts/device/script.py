@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a device answers. Script is honest; tests override what shall not be."""
+"""What a device answers. Script is honest; tests override parts of it."""
 
 from .blk import HOLD
 
@@ -61,7 +61,7 @@ class Script:
 
     def event(self, dev, queue, honest):
         """When a kick is wanted: avail_event, used.flags, or (packed) the
-        device's event, 32 bits. Said whenever a queue was looked at."""
+        device's event, 32 bits. Written whenever a queue was checked."""
         return honest
 
     def interrupt(self, dev, queue):

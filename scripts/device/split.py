@@ -185,7 +185,7 @@ class Split(Layout):
         self.memory.put(self.used + 2, self.idx)
 
     def wants_interrupt(self):
-        """Whether the driver wants to hear of what was published last."""
+        """Whether the driver wants an interrupt for what was published last."""
         old, self.told = self.told, self.idx
         if self.event_idx:
             event = self.memory.get(self.avail + 4 + 2 * self.size)

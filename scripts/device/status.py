@@ -61,7 +61,7 @@ class Status:
             else "GEN-RESET-01 PCI-COMMON-05"
 
     def other_access(self, name):
-        """Something else than status was accessed."""
+        """Another register than status was accessed."""
         if self.unread_reset:
             self.rule(self._reset_rules(), False,
                       "{} before status read as 0", name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""vfio-user: a whole PCI device behind a socket, for QEMU from 10.1 on.
+"""vfio-user: a complete PCI device behind a socket, for QEMU 10.1 or later.
 
 The protocol is QEMU's docs/interop/vfio-user.rst. Everything goes by message:
 no region can be mapped, so every access of the guest is seen, in order.
@@ -9,7 +9,7 @@ import json
 import os
 import struct
 
-from .door import Door, signal
+from .listener import Listener, signal
 
 HEADER = struct.Struct("<HHIII")
 REPLY, ERROR, NO_REPLY = 1, 0x20, 0x10
@@ -23,7 +23,7 @@ DATA_NONE, DATA_BOOL, DATA_EVENTFD = 1, 2, 4
 MASK, UNMASK, TRIGGER = 8, 16, 32
 
 
-class Server(Door):
+class Server(Listener):
     """A PCI device for one client."""
 
     header_size = HEADER.size

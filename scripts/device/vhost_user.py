@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""vhost-user-blk: the queues alone, for any QEMU from 7.2 on.
+"""vhost-user-blk: the queues alone, for QEMU 7.2 or later.
 
 The registers are QEMU's own: what is seen here is what goes through the
 rings, and which features were taken. The protocol is QEMU's
@@ -10,7 +10,7 @@ import os
 import struct
 
 from .device import USUAL, Device
-from .door import Door, signal
+from .listener import Listener, signal
 from .memory import Memory
 from .spec import DRIVER, DRIVER_OK, FEATURES_OK
 
@@ -29,7 +29,7 @@ NO_FD = 0x100
 READY = DRIVER | FEATURES_OK | DRIVER_OK | 1
 
 
-class BackEnd(Door):
+class BackEnd(Listener):
     """Serves the queues of a device."""
 
     header_size = HEADER.size
@@ -179,7 +179,7 @@ class VhostDevice(Device):
     props       more properties of QEMU's vhost-user-blk-pci
     """
 
-    door = BackEnd
+    listener = BackEnd
 
     def __init__(self, features=USUAL, *, props="", **more):
         super().__init__(features, **more)

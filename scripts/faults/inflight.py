@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a device can do wrong, while the host holds a write of the guest.
+"""What a device can do wrong while QEMU holds a write of the guest.
 
-A breach is done to the ring while the write is held. A spoiler changes one
-number of a true answer: a guest that stands still drains its disks, as one that
-is reset does, and cannot see the answer before it is spoiled.
+A breach changes the ring while the write is held. A spoiler changes one number
+of a true completion: QMP stop drains the disks, as a reset does, and the
+stopped guest cannot see the completion before it is changed.
 """
 
 from vbl import Disk
@@ -12,12 +12,12 @@ from .load import dd
 
 
 def one_queue(**options):
-    """A disk whose only queue every request has to take."""
+    """A disk with one queue, so that every request is in that one."""
     return Disk(**{"transport": "modern", "num_queues": 1, **options})
 
 
 def start_write(g, place=2, after=":"):
-    """One write of 4 KiB of noise, which is also kept in /tmp/held."""
+    """Start a write of 4 KiB of random data, which /tmp/held holds too."""
     return g.start(f"{after}; head -c 4096 /dev/urandom >/tmp/held; "
                    f"dd if=/tmp/held of=/dev/{g.dev()} bs=4k count=1 "
                    f"seek={place} oflag=direct; s=$?; wait; exit $s")
@@ -33,13 +33,13 @@ def limit(g, bps):
 
 
 def hold(g, place=2, second=False):
-    """A write that the host keeps until it drains the disk, as a reset does.
+    """Start a write that QEMU holds until it drains the disk, as a reset does.
 
-    With @second another one is in flight before it. The limit is for those to
-    come; it is off again when this returns.
+    With @second another write is in flight before it. The throttle limit that
+    holds them is off again when this returns.
     """
     limit(g, 1)
-    # The first one always passes.
+    # The throttle always lets the first request pass.
     assert dd(g, g.dev(), 8)[0] == 0
     job = start_write(g, place, f"dd if=/dev/zero of=/dev/{g.dev()} bs=4k "
                       f"count=1 seek={place + 1} oflag=direct & wait_for 20 "
@@ -50,31 +50,31 @@ def hold(g, place=2, second=False):
     return job
 
 
-def trouble(g, what, disk=0):
-    """How often it happened to the disk, according to its driver."""
+def errors(g, what, disk=0):
+    """One of the error counters of a disk, as its driver shows it."""
     return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
 
 
-def wait_trouble(g, what, least=1, timeout=30):
-    """Until something was counted; counting makes no other noise."""
+def wait_errors(g, what, least=1, timeout=30):
+    """Wait until an error counter has reached @least."""
     g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/trouble/"
          f"{what}) -ge {least} ]'", timeout=timeout + 20)
 
 
 def held_is_there(g, place=2):
-    """What start_write() wrote can be read back."""
+    """Check that what start_write() wrote can be read back."""
     assert g.sh(f"dd if=/dev/{g.dev()} bs=4k skip={place} count=1 "
                 "iflag=direct 2>/dev/null | cmp - /tmp/held") == ""
 
 
-# A root port of QEMU has no link after it was reset, unless it is a slow one,
-# which does not say whether it has.
+# After a reset, a root port of QEMU reports that its link is down, unless it is
+# one of 2.5 GT/s, which does not report the link at all.
 AER_PORT = "-global pcie-root-port.x-speed=2_5"
 AER = {"root_port": True, "props": {"aer": "on"}}
 
 
 def bus_error(g):
-    """A fatal error of PCI Express: the kernel resets the slot (AER)."""
+    """Inject a fatal error of PCI Express: the kernel resets the slot (AER)."""
     assert "OK" in g.hmp(f"pcie_aer_inject_error {g.disks[0].id} DLP")
 
 
@@ -104,10 +104,11 @@ def used_without_status(ring, head):
     ring.give(head)
 
 
-# -- true answers, spoiled on their way --------------------------------------
+# -- true completions, spoiled -----------------------------------------------
 
 def answer(g, ring, second=False):
-    """Let the host do a held write, unseen: (job, index and id of before)."""
+    """Let QEMU complete a held write while the guest is stopped: the job, and
+    the index and the id of the used element before."""
     held, n = hold(g, second=second), 1 + second
     at, head = ring.used_idx, ring.newest()
     old = [ring.used_id(at + i) for i in range(n)]
@@ -118,7 +119,7 @@ def answer(g, ring, second=False):
 
 
 def lose(g, ring):
-    """A write that the host did, and that the guest is not told of."""
+    """QEMU completes a write, and the guest is not told."""
     held, at, _ = answer(g, ring)
     ring.used_idx = at
     g.qmp("cont")
@@ -126,8 +127,8 @@ def lose(g, ring):
 
 
 def spoil(g, ring, how):
-    """A write that the host did, and whose answer is spoiled."""
-    # What is stale is true by chance where one alone always has the same id.
+    """QEMU completes a write, and how() spoils the completion."""
+    # With one request in flight the stale id could be the right one by chance.
     held, at, old = answer(g, ring, second=how is never_written)
     how(ring, at, old)
     g.qmp("cont")
@@ -135,37 +136,37 @@ def spoil(g, ring, how):
 
 
 def never_written(ring, at, old):
-    """The index moved on, but the element was never written."""
-    # Should it be right all the same, the next one stands for it.
+    """The used index advances, and the element was never written."""
+    # If the stale id is the right one all the same, take another.
     ring.used_id(at, old ^ (old == ring.used_id(at)))
 
 
 def twice(ring, at, old):
-    """The same request comes back a second time."""
+    """The same id is in two used elements."""
     ring.used_id(at + 1, ring.used_id(at))
     ring.used_idx = at + 2
 
 
 def out_of_range(ring, at, old):
-    """The id is none."""
+    """The id is out of range."""
     ring.used_id(at, 0xffffffff)
 
 
 def too_far(ring, at, old):
-    """The index runs away."""
+    """The used index is ahead by more than the ring holds."""
     ring.used_idx = at + 1 + ring.num
 
 
 def too_far_back(ring, at, old):
-    """The index runs backwards, past what was taken long ago."""
+    """The used index goes backwards, past what was reaped long ago."""
     ring.used_idx = at - 1
 
 
 def length_huge(ring, at, old):
-    """More bytes than there are buffers for."""
+    """The length is more than the buffers hold."""
     ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0xffffffff, 4)
 
 
 def length_zero(ring, at, old):
-    """Not even the status, says the length; but there it is."""
+    """The length says that not even the status was written; it was."""
     ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0, 4)

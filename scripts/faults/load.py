@@ -6,8 +6,8 @@ import json
 from vbl import CommandFailed
 
 MIX = "--bssplit=512/20:4k/40:16k/20:128k/15:1M/5"
-# Pages one by one and in no order: what the page cache then writes, and what
-# is read into it, are requests of many segments.
+# fio writes pages one by one in random order, through the page cache, which
+# makes requests of many segments of them.
 SCATTER = "--direct=0 --ioengine=psync --end_fsync=1 --invalidate=1"
 
 
@@ -21,13 +21,13 @@ def command(dev, options="", sizes=MIX):
 
 
 def result(out):
-    """What a job says of itself, as a dictionary."""
+    """The result of a fio job, from its JSON output."""
     return json.loads(out[out.index("\n{") if "\n{" in out
                           else out.index("{"):])["jobs"][0]
 
 
 def verify(g, dev, options="", sizes=MIX, timeout=300):
-    """Write and read back; fails unless all of it was read back right."""
+    """Write and read back; fails unless all of the data is right."""
     job = result(g.sh(command(dev, options, sizes), timeout=timeout))
     assert job["error"] == 0
     assert 0 < job["write"]["io_bytes"] <= job["read"]["io_bytes"], \
@@ -42,22 +42,26 @@ def end_of_load(g):
 
 
 def written(g, dev):
-    """How many writes a disk has finished."""
+    """How many writes a disk has completed."""
     return int(g.sh(f"cat /sys/block/{dev}/stat").split()[4])
 
 
 def host_caches(g, n=0):
-    """Whether the host takes a disk for one with a cache, right now."""
+    """Whether QEMU has a disk in write-back mode now."""
     return next(d["inserted"]["cache"]["writeback"]
                 for d in g.qmp("query-block")
                 if f"/{g.disks[n].id}/" in d.get("qdev", "") + "/")
 
 
 class Busy:
-    """A checking load in the background, until told to stop.
+    """A fio job that writes and verifies in the background until stop().
 
-    with Busy(g, dev) as busy: ...; busy.goes_on()  leaves only when all was
-    well; without the with, ends() waits for a load that something broke.
+    with Busy(g, dev) as busy:
+        ...
+        busy.progresses()
+
+    On exit the data must be right. Without "with", ends() waits for a load
+    whose disk is removed.
     """
 
     def __init__(self, g, dev, options=""):
@@ -65,12 +69,12 @@ class Busy:
         self.job = g.start("exec " + command(
             dev, "--time_based --runtime=3600 --verify_backlog=64 "
             f"--size=16M {options}", "--bssplit=4k/50:64k/50"))
-        # What is written by others does not show that fio can be stopped.
+        # Writes of others do not show that fio handles SIGINT already.
         self.job.listens()
-        self.goes_on(20)
+        self.progresses(20)
 
-    def goes_on(self, more=20, timeout=60):
-        """The disk finishes some more from now on."""
+    def progresses(self, more=20, timeout=60):
+        """Wait until the disk has completed @more writes from now on."""
         goal = written(self.g, self.dev) + more
         self.g.sh(f"wait_for {timeout} sh -c '[ $(awk \"{{ print \\$5 }}\" "
                   f"/sys/block/{self.dev}/stat) -ge {goal} ]'",
@@ -78,17 +82,17 @@ class Busy:
         assert not self.job.done, f"the load ended:\n{self.job.output}"
 
     def stop(self):
-        """Stop; raises unless all of it was right."""
+        """Stop the load; raises unless all of the data was right."""
         self.job.kill("INT")
         out = self.job.wait(90, check=False)
-        # Told to stop, fio ends with 128 and says separately how it went.
+        # After SIGINT fio ends with 128; its result says whether it failed.
         if self.job.status not in (0, 128) or result(out)["error"]:
             raise CommandFailed(self.job.command, self.job.status, out)
 
     def ends(self, timeout=60):
-        """Wait for a load that cannot go on; its output."""
+        """Wait for a load whose disk fails; its output."""
         out = self.job.wait(timeout, check=False)
-        assert self.job.status, "nobody told the load that its disk is gone"
+        assert self.job.status, "the load got no error, and its disk is gone"
         return out
 
     def __enter__(self):

@@ -12,28 +12,29 @@ SEED = 7
 
 
 class Moves:
-    """What goes from one QEMU to the next: a guest g, with its load.
+    """Live migration of a guest g, under load, from one QEMU to the next.
 
-    Others say what another(incoming) QEMU is, and when the load goes_on().
+    A subclass has another(incoming), which starts the next QEMU, and
+    progresses(), which waits for the load.
     """
 
     def arrive(self, there):
-        """From now on the guest is there."""
+        """The guest continues in the QEMU @there."""
         there.adopt(self.g)
         there.wait_event("RESUME")
         self.g.kill()
         self.g = there
-        self.goes_on()
+        self.progresses()
 
     def leave(self, uri):
-        """Send the guest to @uri, as it runs."""
+        """Migrate the running guest to @uri."""
         self.g.qmp("migrate-set-capabilities", capabilities=[
             {"capability": "events", "state": True}])
         self.g.qmp("migrate", uri=uri)
         self.g.wait_event("MIGRATION", timeout=120, status="completed")
 
     def go(self, n):
-        """From QEMU to QEMU while it writes, @n times."""
+        """Migrate @n times while the guest writes."""
         for i in range(n):
             uri = f"unix:{self.folder}/m{i}"
             there = self.another(uri)
@@ -42,7 +43,7 @@ class Moves:
 
 
 class Moving(Moves):
-    """With one disk, whose blocks are checked from outside in the end."""
+    """A guest with one disk, whose blocks the host checks at the end."""
 
     def __init__(self, boot, kernel, folder, options):
         self.boot, self.kernel, self.folder = boot, kernel, folder
@@ -55,10 +56,10 @@ class Moving(Moves):
         dev = self.g.dev()
         self.load = self.g.start(f"exec /bin/ack /dev/{dev} {powercut.PORT} "
                                  f"{SEED} 4")
-        self.goes_on()
+        self.progresses()
 
     def another(self, incoming=None):
-        """A QEMU for the same disk."""
+        """Start a QEMU with the same disk."""
         self.n += 1
         return self.boot(
             kernel=self.kernel, disks=[Disk(self.image, format="raw",
@@ -69,19 +70,19 @@ class Moving(Moves):
 
     @property
     def acks(self):
-        """What the load says while it is in the newest QEMU."""
+        """Where the load writes its acknowledgements in the newest QEMU."""
         return self.folder / f"acks{self.n}"
 
-    def goes_on(self, lines=20):
-        """The load says some more."""
+    def progresses(self, lines=20):
+        """Wait until the load has acknowledged @lines more blocks."""
         want = powercut.said(self.acks) + lines
         powercut.wait_acks(self.g, [self.load],
                            lambda: powercut.said(self.acks) >= want)
 
     def end(self):
-        """Stop the load; every block that was safe is on the disk."""
+        """Stop the load; every acknowledged block is on the disk."""
         assert not self.load.done, self.load.output
-        # The last whole line.
+        # The last complete line.
         acked = int(self.acks.read_text().split("\n")[-2])
         self.load.kill("TERM")
         self.load.wait(check=False)
@@ -96,7 +97,7 @@ class Backend:
         self.path, self.image, self.popen = folder / "vu", image, None
 
     def start(self):
-        """Serve; returns when it listens."""
+        """Start the daemon; returns when it listens."""
         if self.path.exists():
             self.path.unlink()
         self.popen = subprocess.Popen([
@@ -112,7 +113,7 @@ class Backend:
             time.sleep(0.01)
 
     def kill(self):
-        """As a crash would."""
+        """Kill the daemon, as a crash would."""
         if self.popen:
             self.popen.kill()
             self.popen.wait()
@@ -126,8 +127,8 @@ class Backend:
 
 
 def boot_beside(boot, kernel, backend):
-    """A guest that asks for the backend again twice a second."""
-    # The name of the option changed with its unit, in QEMU 9.2.
+    """A guest whose QEMU reconnects to the backend within a second."""
+    # QEMU 9.2 renamed the option, and changed its unit.
     for again in ("reconnect-ms=500", "reconnect=1"):
         try:
             return boot(

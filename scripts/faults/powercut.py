@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Power cuts: QEMU is killed while a guest writes; what was acknowledged?
+"""Power cuts: QEMU is killed while a guest writes; acknowledged data must stay.
 
 A program in the guest (ack.c) writes blocks, flushes, and says on a serial port
 of its own which blocks are safe. At a random moment QEMU is killed. What a
@@ -8,7 +8,7 @@ the log only what was flushed (or written through) counts, and of the rest
 nothing or a random half. Every block that was said to be safe must be there.
 
 The same with PostgreSQL (vbl/postgres.py), whose clients say which rows are
-committed: what is left of its database must recover, and be sound.
+committed: what is left of its database must recover, with all of these rows.
 """
 
 import itertools
@@ -42,7 +42,7 @@ SWITCH = ("while :; do for c in 'write through' 'write back'; do "
 
 
 def mix(x):
-    """As in ack.c."""
+    """The same function as in ack.c."""
     x = (x + 0x9e3779b97f4a7c15) & MASK
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
     x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
@@ -50,7 +50,7 @@ def mix(x):
 
 
 def writer(folder):
-    """Path of ack.c as a program that needs no library."""
+    """Compile ack.c into a static program; its path."""
     path = folder / "ack"
     subprocess.run(["gcc", "-O2", "-static", "-o", path,
                     Path(__file__).with_name("ack.c")], check=True)
@@ -58,16 +58,16 @@ def writer(folder):
 
 
 def log_entries(path):
-    """(first sector, flags, data) of what QEMU's blklogwrites has noted."""
+    """(first sector, flags, data) of each entry in a log of blklogwrites."""
     data = path.read_bytes()
     size = SECTOR
-    # Before the first flush it has no beginning.
+    # The log has no superblock before the first flush.
     if any(data[:size]):
         magic, _, _, size = struct.unpack_from("<QQQI", data)
         if magic != LOG_MAGIC:
             raise VblError("this is no log of writes")
     at = size
-    # The count in the beginning may be older than the end: go on while sane.
+    # The superblock may count too few entries: read on while they are valid.
     while at + size <= len(data):
         sector, sectors, flags = struct.unpack_from("<3Q", data, at)
         at += size
@@ -88,7 +88,7 @@ def logged(image, log, fmt="raw"):
 
 
 def pull(g):
-    """The power of a guest goes."""
+    """Cut the power of a guest: kill its QEMU."""
     g.process.popen.kill()
     g.process.popen.wait()
     ktap.must_be_quiet(g.console)
@@ -129,9 +129,9 @@ def lost(disk, seed, acked):
     for place, n in last.items():
         words = struct.unpack_from("<512Q", disk, place * BLOCK)
         found = words[0]
-        whole = all(words[i] == mix(seed ^ found << 16 & MASK ^ i)
+        complete = all(words[i] == mix(seed ^ found << 16 & MASK ^ i)
                     for i in range(1, 512))
-        if found < n or not whole or mix(seed ^ found) % BLOCKS != place:
+        if found < n or not complete or mix(seed ^ found) % BLOCKS != place:
             gone.append(n)
     return gone
 
@@ -183,19 +183,19 @@ def cut(kernel, mode, seed, load, lie=False, driver="lite"):
             time.sleep(rng.random() / 50)
             pull(g)
         left = left_of(bytearray(load.image.read_bytes()), log, rng)
-        # What is no whole line was not said.
+        # An incomplete line acknowledges nothing.
         return load.check(left, seed, acks.read_text().split("\n")[:-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def said(path):
-    """How many lines a load has said."""
+    """How many lines a load has written."""
     return path.read_text().count("\n") if path.exists() else 0
 
 
 def wait_acks(g, jobs, enough):
-    """Until the load has said @enough()."""
+    """Wait until enough() is true of what the load has acknowledged."""
     until = time.monotonic() + 60 * g.scale
     while not enough():
         ended = [job.output for job in jobs if job.done]

@@ -27,7 +27,7 @@ class Line:
         self.sock = None
 
     def connect(self):
-        """QEMU listens since before the guest booted."""
+        """Connect: QEMU has listened since before the guest booted."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(30)
         self.sock.connect(str(self.path))
@@ -87,8 +87,8 @@ class Ring:
 
     @property
     def broken(self):
-        """Whether QEMU has given the guest up and asks for a reset."""
-        # Its own query for this ends QEMU 11 when the answer is yes.
+        """Whether the device has set DEVICE_NEEDS_RESET."""
+        # The QMP query of the status crashes QEMU 11 when the bit is set.
         return bool(self.line.read(self.status, 1)[0] & 0x40)
 
     # Split.
@@ -121,7 +121,7 @@ class Ring:
         return self.line.put(where, value, 4)
 
     def give(self, ident):
-        """Give a head back, as if it were done."""
+        """Put a head into the used ring, as if its request were complete."""
         if self.packed:
             return self.give_packed(ident)
         at = self.used_idx
@@ -132,25 +132,26 @@ class Ring:
     # Packed.
 
     def give_packed(self, ident):
-        """The descriptor that the guest looks at next becomes a used one."""
+        """Mark the descriptor that the driver reads next as used."""
         slot = self.state()["used-idx"]
-        # QEMU does not tell the lap, but the descriptor before does.
+        # QEMU does not show its wrap counter; the descriptor before has it.
         before = self.line.get(self.desc + 16 * ((slot - 1) % self.num) + 14)
         lap = bool(before & 0x80) != (slot == 0)
         flags = 0x8080 if lap else 0
         self.line.put(self.desc + 16 * slot + 12, ident | flags << 16, 4)
 
     def offend(self):
-        """Make available, in place of the idle guest, what QEMU refuses.
+        """Make a head available that does not exist: QEMU asks for a reset.
 
-        Just a wild index would do too, but QEMU then runs old requests of
-        the ring once more before it complains, into memory of others.
+        The guest must be idle. A wrong index alone would do too, but QEMU then
+        repeats old requests of the ring before it complains, and writes to
+        memory that the guest has reused.
         """
         now = self.avail_idx
         self.line.put(self.avail + 4 + 2 * (now % self.num), 0xffff)
         self.line.put(self.avail + 2, (now + 1) & 0xffff)
         self.line.put(self.kick, self.queue)
-        assert self.broken, "the device does not mind"
+        assert self.broken, "the device did not ask for a reset"
 
     def interrupt(self):
         """Send the message that the queue's vector stands for."""
@@ -159,5 +160,5 @@ class Ring:
         self.line.put(high << 32 | low, data, 4)
 
     def mask(self, yes):
-        """Mask the queue's vector, as no driver asked for."""
+        """Mask the queue's vector behind the driver's back."""
         self.line.put(self.vector + 12, int(yes), 4)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Disks that are removed and come again, N times, under load.
+"""Disks that are removed and added again, N times, under load.
 
     unplug   hot-unplugged by QEMU and plugged in again
     rebind   unbound from the driver and bound again
     reload   the module unloaded and loaded again
 
 What was written and synced before has to be there each time, whoever used the
-disk has to be told, nothing may hang, and the kernel has nothing to say.
+disk has to get an error, nothing may hang, and the kernel may not complain.
 """
 
 import random
@@ -28,12 +28,12 @@ def in_guest(what):
 
 
 def unplug(g, n, seed):
-    """The plug is pulled from outside."""
+    """QEMU unplugs the disk and plugs it in again."""
     disk, rng = g.disks[0], random.Random(seed)
     for i in range(n):
         g.plug(disk)
         bdf = g.bdf(disk)
-        # A kernel with upstream's driver built in has it first.
+        # Where upstream's driver is built in, it binds the disk first.
         if g.driver == "lite":
             g.sh(f"take_over {bdf}")
         dev = g.dev(disk)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests, each with a device that wants to do it harm, for a while.
+"""Rounds with a hostile device in a guest.
 
-Each round is another device, made of a seed of its own: it lies while it is
-probed, used and left. The disk may work or be dead; the kernel may not
+Each round has another device, drawn from its own seed: it lies while it is
+probed, used and unbound. The disk may work or fail; the kernel may not
 complain, nothing may hang, and the module can always be unloaded.
 """
 
@@ -20,9 +20,9 @@ from .hostile import KINDS, STANDS, Hostile
 PARAMS = "request_timeout=1"
 IO_SECONDS = 30
 PULSE_SECONDS = 0.005
-# A round is over when so few requests came in so long.
+# A round ends when at most SLOW requests came in SLOW_SECONDS.
 SLOW, SLOW_SECONDS = 50, 6
-# Errors are what the user sees of a lie; fio goes on after most of them.
+# Many lies make requests fail; fio continues after most errors.
 LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "[ $(cat /sys/block/{0}/size) -gt 0 ]; do "
         "fio --name=f --filename=/dev/{0} --allow_file_create=0 "
@@ -39,7 +39,7 @@ SETTINGS = "/sys/module/virtio_lite/parameters"
 
 
 class Unjudged:
-    """In the place of Rules and Log: a hostile device is not the judge."""
+    """Replaces Rules and Log: a hostile device does not judge the driver."""
 
     @staticmethod
     def rule(_idents, good, *_):
@@ -52,7 +52,7 @@ class Unjudged:
 
 
 class Sum:
-    """What the rounds came to, in all guests, which are processes."""
+    """Counters of all rounds, shared by the processes of all guests."""
 
     NAMES = ("rounds", "mutations", "worked", "dead", "drawn", "failed",
              *KINDS)
@@ -72,7 +72,7 @@ class Sum:
         return before
 
     def seeds(self, first, rounds=None):
-        """The next number, for whichever guest asks."""
+        """The next seed, for whichever guest asks."""
         while True:
             n = self.add(drawn=1)["drawn"]
             if rounds and n >= rounds:
@@ -132,7 +132,7 @@ class Campaign:
 
     @contextlib.contextmanager
     def _pulse(self, devs):
-        """What a lie delayed happens meanwhile, in a thread of its own."""
+        """Carry out what the device has delayed, in a thread of its own."""
         done = threading.Event()
 
         def beat():
@@ -154,16 +154,17 @@ class Campaign:
         dev.become(lies.features, script=lies, queues=lies.queues,
                    queue_size=lies.queue_size, config=lies.config,
                    zones=lies.zones)
-        # Nothing is younger than the only request, so what keeps it is slow.
+        # No request is younger than a single one, so the driver takes it for
+        # slow and not for lost: it must reset the device all the same.
         g.sh(f"echo reset >{SETTINGS}/timeout_action; "
              f"echo {lies.attempts} >{SETTINGS}/reset_attempts")
         name = scene.bind(g, dev, "lite")
         if name:
-            # A file that somebody made in its place would take all load.
+            # A regular file of that name would take all of the load.
             g.sh(f"[ -b /dev/{name} ]")
             job = g.start(LOAD.format(name, self.io_seconds))
             if lies.goes:
-                # The disk goes while it is used.
+                # The disk is unbound while it is used.
                 g.sh(f"echo auto >{SETTINGS}/timeout_action; wait_for "
                      f"{self.io_seconds} sh -c '[ "
                      f"$(awk \"{{ print \\$1 + \\$5 }}\" /sys/block/{name}"
@@ -194,8 +195,8 @@ class Campaign:
               f"{self.sum.mutations} in all", flush=True)
 
     def _watch(self, dev, lies, job):
-        """Until the load ends; a device that hardly gets anything to do, for
-        what it said before, is left behind."""
+        """Wait until the load ends, or the device gets hardly any requests, for
+        what it said before."""
         end = time.monotonic() + self.io_seconds
         more = True
         while more and time.monotonic() < end:
@@ -208,9 +209,10 @@ class Campaign:
 
     @staticmethod
     def _own_faults(dev):
-        """What went wrong in the device, other than by an address of a lie."""
-        faults = [e for e in dev.trouble if not isinstance(e, BadAddress)]
-        dev.trouble.clear()
+        """Raise when the device itself failed, other than by an address that a
+        lie has changed."""
+        faults = [e for e in dev.errors if not isinstance(e, BadAddress)]
+        dev.errors.clear()
         if faults:
             raise VblError(f"the device itself failed: {faults[0]!r}"
                            ) from faults[0]

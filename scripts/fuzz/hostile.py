@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A scripted device that wants to do harm: what it does is a seed's choice."""
+"""A scripted device that lies: a seed decides what it does."""
 
 import collections
 import random
@@ -14,50 +14,51 @@ RINGS = ("RING_PACKED", "INDIRECT_DESC", "EVENT_IDX", "NOTIFICATION_DATA",
 DISKS = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES", "BLK_CONFIG_WCE",
          "BLK_TOPOLOGY", "BLK_GEOMETRY", "BLK_SIZE_MAX", "BLK_SECURE_ERASE",
          "BLK_LIFETIME", "ORDER_PLATFORM", "BLK_RO")
-# What it looks like on the bus, by name: for Device().
+# Options of Device() for each kind of PCI function.
 STANDS = {"modern": {"vectors": 5}, "few vectors": {"vectors": 2},
           "intx": {"vectors": 0}, "legacy": {"vectors": 5,
                                              "transport": "legacy"}}
-# What lies are about, for the sum.
+# Kinds of lies, for the counters.
 KINDS = ("capabilities", "registers", "rings", "events", "status", "zones",
-         "news")
-# What a number is turned into.
+         "config")
+# Values that replace a true number.
 EDGES = (0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xfffe, 0xffff,
          0x7fffffff, 0x80000000, 0xffffffff)
 
 
 class Hostile(Script):
-    """Lies, each with a chance of its own.
+    """Lies, each kind with its own probability.
 
-    counts      how many lies the driver has read so far, of each kind. One in
-                memory is read when the driver went on in a way that it cannot
-                without: it uses the id again that came back with the lie, or
-                makes the next buffer available, for which it looks at the
-                event. Of those before a reset only one of each queue counts:
-                behind the first that it finds, the driver looks at no other.
-    mutations   all of them
-    told        how many there were, also those that nobody came to read
-    requests    that came
-    story       the last of them
+    counts      {kind: how many lies the driver has read so far}. A lie in
+                memory counts as read when the driver has done what it cannot do
+                before it reads: use the id again that was returned with the
+                lie, or make the next buffer available, for which it reads the
+                event. Before a reset only one lie of each queue counts: after
+                the first that it finds, the driver reads no other.
+    mutations   the sum of counts
+    told        how many lies there were, read or not
+    requests    how many requests came
+    story       what the device did, in words
     """
 
-    # In a million.
+    # Probabilities, in a million.
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
-    KEEP, SWALLOW, INTERRUPT, TROUBLE, CONFIG = 30, 30, 2000, 100, 2000
+    KEEP, SWALLOW, INTERRUPT, NEEDS_RESET, CONFIG = 30, 30, 2000, 100, 2000
     EARLY, ZONE, SPURIOUS = 50000, 300000, 5000
-    PROBE, LATER = (0, 0, 1, 2, 12), 0.03     # times that at first, and after
-                                # DRIVER_OK: one lied to in a reset is given up
-    # Those that cost a reset are rare in most devices, or few others are told.
+    PROBE, LATER = (0, 0, 1, 2, 12), 0.03     # factors before and after
+                                # DRIVER_OK: lies in a reset cost the disk
+    # A lie that costs a reset is rare in most devices: it keeps others from
+    # being read.
     BREACHES, MILD = (30, 300, 300, 10000), (200000, 500000, 800000)
     EVENTS = (500, 5000, 50000)
 
     def __init__(self, seed):
         self.counts, self.told, self.story = collections.Counter(), 0, []
-        self._up = self._trouble = self._news = False
+        self._up = self._needs_reset = self._config_changed = False
         self._events, self._owed = set(), set()
         self._answers = {}          # queue -> {id: [kinds of its lies]}
         self._beats = self.requests = 0
-        # Each kind has numbers of its own: what one does moves no other.
+        # A generator for each purpose: more use of one does not change another.
         self._dice = {kind: random.Random(f"{seed} {kind}") for kind in (
             "device", "life", "read", "write", "features", "vector", "request",
             "used", "event", "interrupt", "memory", "pci", "early", "zone",
@@ -80,11 +81,11 @@ class Hostile(Script):
                               f == "VERSION_1")
         self.queues = dice.choice((1, 1, 2, 4))
         self.queue_size = dice.choice((4, 8, 16, 64, 128, 256))
-        # Each kick that this costs is a time-out for all that the ring holds.
+        # A lost kick costs a timeout of all requests in the ring.
         self.event_chance = min(self.event_chance, 10000 * self.queue_size)
         if dice.random() < 0.2:
-            self.features += (dice.randrange(44, 64),)  # nobody knows them
-        # Zones are sizes of their own, of which not all are lies.
+            self.features += (dice.randrange(44, 64),)  # unknown bits
+        # A zoned device has consistent sizes: not all of them are lies.
         self.zones = {} if dice.random() < 0.1 else None
         if self.stand == "legacy":
             self.zones = None
@@ -108,17 +109,17 @@ class Hostile(Script):
             self._tell(f"config {name} = {self.config[name]:#x}")
 
     def _live(self, dice):
-        """What goes on for as long as it is this device."""
+        """Draw what holds for the device as long as it is this one."""
         self.reset_seconds = dice.choice((0,) * 8 + (.05, .2))
         self.queue_reset_seconds = dice.choice((0,) * 5 + (.05, 1000))
-        self.restless = dice.random() < 0.05    # config never comes to rest
-        # What was lost stays lost until a request is late.
+        self.restless = dice.random() < 0.05    # generation always changes
+        # A lost kick or interrupt is not repeated before a request is late.
         self.rests = dice.choice((1,) * 19 + (600,))
         if self.rests > 1:
             self.event_chance //= 100
         self.attempts = dice.choice((1000000,) * 9 + (5,))
-        self.unloaded = dice.random() < 0.15    # and not unbound, in the end
-        # While it is used; a module whose disk is in use stays.
+        self.unloaded = dice.random() < 0.15    # module unloaded at the end
+        # Unbound while in use; the module cannot be unloaded then.
         self.goes = not self.unloaded and dice.random() < 0.5
 
     @property
@@ -126,7 +127,7 @@ class Hostile(Script):
         """Lies that were read."""
         return sum(self.counts.values())
 
-    # -- dice ---------------------------------------------------------------
+    # -- random choices -----------------------------------------------------
 
     def _chance(self, kind, millionths):
         return self._dice[kind].randrange(1000000) < millionths
@@ -138,7 +139,7 @@ class Hostile(Script):
         return value & (1 << bits) - 1
 
     def _lie(self, kind, bits, truth):
-        """A number that is not the truth."""
+        """A value other than the true one."""
         lie = self._number(kind, bits)
         return lie if lie != truth else lie ^ 1
 
@@ -147,14 +148,14 @@ class Hostile(Script):
         self.story = self.story[-199:] + [what]
 
     def _told(self, kind, what):
-        """A lie that is the answer to a read."""
+        """Count a lie that is the answer to a read."""
         self._tell(what)
         self.counts[kind] += 1
 
     # -- what was read ------------------------------------------------------
 
     def _answer(self, queue, ident, kind, what):
-        """A lie that comes back with a buffer."""
+        """Note a lie that is returned with a buffer."""
         self._tell(what)
         lies = self._answers.setdefault(queue.index, {})
         lies.setdefault(ident, []).append(kind)
@@ -176,7 +177,7 @@ class Hostile(Script):
     # -- registers ----------------------------------------------------------
 
     def config_space(self, dev, off, data):
-        """What a capability says of the registers; its links are QEMU's."""
+        """Lie in a virtio capability; QEMU reads the links between them."""
         inside = any(at + 3 <= off and off + len(data) <= at + length
                      for at, length, _ in dev.pci.virtio_caps)
         if not inside or not self._chance("pci", self.REGISTER * self.probe):
@@ -188,13 +189,13 @@ class Hostile(Script):
     def read(self, dev, name, value):
         self._up |= bool(dev.status & 4)
         if name == "status":
-            self.counts["news"] += self._trouble
-            self._trouble = False
+            self.counts["config"] += self._needs_reset
+            self._needs_reset = False
         elif name.startswith("config+"):
-            self.counts["news"] += self._news
-            self._news = False
+            self.counts["config"] += self._config_changed
+            self._config_changed = False
         elif name == "generation" and self.restless:
-            # Read a hundred times, it is one lie all the same.
+            # However often it is read, it is one lie.
             if self.restless is True:
                 self._told("registers", "the generation moves on")
             self.restless += 1
@@ -216,7 +217,7 @@ class Hostile(Script):
     def write(self, dev, name, value):
         if name == "queue_reset" or name == "status" and not value:
             self._reset()
-        # A kick that is dropped is a lost request, which costs a time-out.
+        # A dropped kick is a lost request, which costs a timeout.
         if name == "notify" or not self._chance("write", self.WRITE * (
                 self.LATER if self._up else 1)):
             return value
@@ -239,7 +240,7 @@ class Hostile(Script):
         return vector
 
     def ring_enabled(self, dev, queue):
-        """The device knows a ring, and the driver has nothing in it yet."""
+        """Write into a ring before the driver has made anything available."""
         if self._chance("early", self.EARLY * (1 if self._up else
                                                self.probe)):
             self._scribble(dev, queue)
@@ -260,21 +261,21 @@ class Hostile(Script):
             self._misreport(dev, queue, ident)
         if self._chance("request", self.CONFIG):
             name = self._dice["request"].choice(("capacity", "writeback"))
-            # As small as that, it still has what is read and written.
+            # The smallest capacity still covers what the load uses.
             dev.change(**{name: self._number("request", 8)
                           if name == "writeback" else
                           self._number("request", 24) | 4096})
-            self._news = True
+            self._config_changed = True
             self._tell(f"{name} changes")
-        if self._chance("request", self.TROUBLE):
-            self._trouble = True
+        if self._chance("request", self.NEEDS_RESET):
+            self._needs_reset = True
             self._tell("needs reset")
             dev.needs_reset()
         if self._chance("request", self.KEEP):
             self._tell("a request is kept")
             return HOLD
         if self._chance("request", self.status_chance):
-            # 1 and 2 are honest: a device may fail whatever it likes.
+            # 1 and 2 are honest: a device may fail any request.
             status = self._dice["request"].choice((3, 4, 5, 6, 0x7f, 0xfe))
             self._answer(queue, ident, "status", f"status {status:#x}")
             return status
@@ -284,7 +285,7 @@ class Hostile(Script):
         return None
 
     def _scribble(self, dev, queue):
-        """Write where the driver looks for what came back."""
+        """Write random values into the used ring."""
         dice, ring = self._dice["memory"], queue.ring
         for _ in range(dice.randrange(1, 9)):
             width = dice.choice((1, 2, 2, 4, 8))
@@ -302,7 +303,7 @@ class Hostile(Script):
             self._tell(f"memory of queue {queue.index} at {at:#x}")
 
     def _spoil(self, dev, req):
-        """Write into descriptors and tables that the driver has lent."""
+        """Write into descriptors and tables of the driver."""
         dice = self._dice["memory"]
         at, data = dice.choice(req.chain.seen)
         at += dice.randrange(0, len(data), 2)
@@ -310,7 +311,7 @@ class Hostile(Script):
         self._tell(f"descriptors of queue {req.queue.index} at {at:#x}")
 
     def _misreport(self, dev, queue, ident):
-        """A zone is not what it was, and nothing that a zone can be."""
+        """Report a zone with fields that contradict each other."""
         dice, zones = self._dice["zone"], dev.blk.zones.zones
         zone = dice.choice(zones[:64])
         field = dice.choice(("start", "cap", "wp", "kind", "state"))
@@ -321,7 +322,7 @@ class Hostile(Script):
     # -- answers ------------------------------------------------------------
 
     def event(self, dev, queue, honest):
-        """When a kick is wanted, says the device."""
+        """Lie about when a kick is wanted."""
         self._events.discard(queue.index)
         if not self._chance("event", self.event_chance):
             return honest
@@ -350,11 +351,11 @@ class Hostile(Script):
         elif kind == 3:
             lie = [(dice.randrange(queue.size), length, chain.slots)] + honest
         else:
-            # A jump of the index: elements that nobody wrote.
+            # The used index jumps over elements that were never written.
             lie = honest + [(ident, 0, 1)] * dice.randrange(1, queue.size + 2)
         what = f"used {lie[:3]} for {honest}"
         if kind == 1:
-            self._tell(what)    # no driver has to look at the length
+            self._tell(what)    # no driver has to read the length
         else:
             self._answer(queue, chain.ident, "rings", what)
         return lie
@@ -367,7 +368,7 @@ class Hostile(Script):
         return True
 
     def pulse(self, dev):
-        """Now and then: what a lie kept back comes late, and not never."""
+        """Carry out what was kept back: late, but not never."""
         self._beats += 1
         with dev.lock:
             if self._beats % self.rests:

@@ -2,9 +2,10 @@
 """Who may include or import whom: the table, and the check of it.
 
 A part is a set of files. A file may use its own part (unless the part is
-alone), and the parts that its row names: these stand below it. Nobody reaches
-into the folder of another part, only into include/. And files that use each
-other, directly or through others, are a circle, which is wrong wherever it is.
+alone), and the parts that its row names, which stand below it. A header in the
+folder of another part is private; only those in include/ are shared. Files that
+use each other, directly or through others, are a circle, which is an error in
+every folder.
 """
 
 import ast
@@ -51,7 +52,7 @@ C_PARTS = {
 PUBLISHED = {"ring/packed.h": "include/virtio_ring_lite.h"}
 # Made by the build.
 GENERATED = ("include/compat/found.h",)
-# Where an include is looked for, after the folder of the file.
+# Folders in which an include is searched, after the folder of the file.
 INCLUDE = ("include", "", "include/userspace", "selftests/unit")
 
 PACKAGES = ("bench", "conformance", "device", "faults", "fuzz", "style",
@@ -70,7 +71,7 @@ PY_PARTS = {
                   ("fixtures", "programs", *PACKAGES), alone=True),
     "fixtures": Part(("selftests/host/*.py",), PACKAGES),
 }
-# Where an import is looked for, after the folder of the file.
+# Folders in which an import is searched, after the folder of the file.
 IMPORT = ("scripts", "selftests/host")
 # The only file that may change sys.path.
 ADDS_PATH = "selftests/host/conftest.py"
@@ -107,7 +108,7 @@ def _read(top, name):
         return f.read()
 
 
-def _look_for(where, names):
+def _search(where, names):
     return next((n for n in map(os.path.normpath, where) if n in names), None)
 
 
@@ -118,13 +119,13 @@ def includes(top, name, names):
     for at, line in enumerate(_read(top, name).splitlines(), 1):
         found = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
         if found:
-            yield at, found[1], _look_for(
+            yield at, found[1], _search(
                 [os.path.join(folder, found[1]) for folder in
                  (os.path.dirname(name), *INCLUDE)], {*names, *GENERATED})
 
 
 def _private(name, target, parts):
-    """Whether @target is in a folder that @name has no business in."""
+    """Whether @target is a header in the folder of another part."""
     return not target.startswith("include/") and \
         PUBLISHED.get(target) != name and \
         part_of(name, parts)[0] != part_of(target, parts)[0]
@@ -161,7 +162,7 @@ def module(top, names, parts):
 def _module(where, dotted, names):
     """The file of a module below one of the folders, or None."""
     path = dotted.replace(".", "/")
-    return _look_for([f"{folder}/{path}{end}" for folder in where
+    return _search([f"{folder}/{path}{end}" for folder in where
                       for end in ("/__init__.py", ".py")], names)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Faults while the host has a write of the guest.
+"""Faults while QEMU holds a write of the guest.
 
-The guest goes on with the next try as long as all was well, for either driver;
-else it is thrown away, and the next try gets a new one.
+The next try uses the same guest as long as nothing went wrong, for either
+driver; otherwise the guest is ended, and the next try boots a new one.
 """
 
 import time
@@ -13,16 +13,16 @@ from vbl import Disk, Guest, GuestHung
 
 from .tally import Tally
 
-# Nothing that ends at all needs as long, in seconds; times VBL_SLOW.
+# A command that has not ended after so many seconds, times VBL_SLOW, hangs.
 HANGS = 8
-# As long as a task may stand still until the kernel complains.
+# Seconds until the kernel reports a hung task.
 HUNG_TASK = 3
 APPEND = "panic_on_warn=0 hung_task_panic=0 softlockup_panic=0"
 PARAMS = "request_timeout=1"
 
 
 class Scene:
-    """A guest with a disk that a fault happens to, one try after another."""
+    """A guest with a disk, in which one fault is tried after another."""
 
     def __init__(self, kernel, driver, devices=(), **options):
         self.line = Line()
@@ -48,44 +48,44 @@ class Scene:
         self.close()
 
     def close(self):
-        """The guest is thrown away."""
+        """End the guest."""
         self.g.kill()
         self.line.close()
 
     @property
     def ring(self):
-        """The ring as it is since the driver was bound."""
+        """The ring that the driver has set up."""
         if not self._ring:
             self._ring = Ring(self.g, self.line)
         return self._ring
 
     def write(self):
-        """A write that nothing holds."""
+        """Start a write that QEMU does not hold."""
         return inflight.start_write(self.g)
 
     def tried(self, how):
-        """One try: a Tally."""
+        """Make one try; a Tally."""
         g, before = self.g, inflight.writes_of(self.g)
         mark = g.dmesg_mark("fault")
-        fates = judge(self, how(self), before)
+        outcomes = judge(self, how(self), before)
         log = said(g, mark)
-        if not fates.words:
+        if not outcomes.words:
             for job in self.jobs:
                 job.kill()
             for command in self.undo:
                 g.sh(command)
         self._ring, self.undo, self.jobs = None, [], []
-        return fates.heard(log)
+        return outcomes.heard(log)
 
 
 def expect_hung_tasks(g):
-    """Let the kernel tell of them before the guest is thrown away."""
+    """Let the kernel report hung tasks before the guest is ended."""
     g.sh(f"echo {int(HUNG_TASK * g.scale)} "
          ">/proc/sys/kernel/hung_task_timeout_secs")
 
 
 def said(g, mark):
-    """The kernel log since a mark, as far as the guest still tells it."""
+    """The kernel log since a mark; from the console when the guest hangs."""
     try:
         return g.dmesg_since(mark)
     except GuestHung:
@@ -102,43 +102,43 @@ def ends(g, jobs, seconds):
     return True
 
 
-def fate(g, job, seconds=HANGS):
-    """What became of a command: ok, fails or hangs."""
+def outcome(g, job, seconds=HANGS):
+    """How a command ended: ok, fails or hangs."""
     if not ends(g, [job], seconds):
         return "hangs"
     return "fails" if job.status else "ok"
 
 
 def judge(s, held, before):
-    """What became of the write, of the next one, and of the disk."""
+    """How the write, the next write, the data and an unbind ended."""
     g = s.g
-    # Late requests of ours are looked at after seconds only.
+    # Our driver checks late requests every few seconds only.
     lies = ends(g, [held], HANGS) and not held.status and \
-        inflight.writes_of(g) == before       # it says that it is done
+        inflight.writes_of(g) == before     # complete, says the driver
     after = g.start(f"dd if=/dev/zero of=/dev/{s.dev} bs=4k seek=99 count=1 "
                     "oflag=direct")
     ends(g, [held, after], HANGS)
-    write, disk, data = fate(g, held, 0), fate(g, after, 0), "ok"
+    write, disk, data = outcome(g, held, 0), outcome(g, after, 0), "ok"
     write = "lies" if lies else write
     if disk == "ok":
-        data = fate(g, g.start(f"dd if=/dev/{s.dev} bs=4k skip=2 count=1 "
+        data = outcome(g, g.start(f"dd if=/dev/{s.dev} bs=4k skip=2 count=1 "
                                "iflag=direct 2>/dev/null | cmp - /tmp/held"))
         data = "is lost" if data == "fails" else data
     node = f"/sys/bus/pci/devices/{s.bdf}"
-    rebind = fate(g, g.start(
+    rebind = outcome(g, g.start(
         f"d=$(readlink -f {node}/driver); echo {s.bdf} >$d/unbind && "
         f"echo {s.bdf} >$d/bind && disk_of {s.bdf}"))
     return counted({"write": write, "next write": disk, "data": data,
                     "unbind": rebind})
 
 
-def counted(fates):
+def counted(outcomes):
     """A Tally of one try.
 
-    A write is lost once, whatever went wrong with it; and so is a disk that
-    does not come back when everything else was well.
+    A write counts as lost once, whatever went wrong with it; so does a disk
+    that cannot be bound again when nothing else was wrong.
     """
-    wrong = {what: how for what, how in fates.items() if how != "ok"}
+    wrong = {what: how for what, how in outcomes.items() if how != "ok"}
     lost = bool({"write", "data"} & set(wrong)) + ("next write" in wrong)
     if list(wrong.items()) == [("unbind", "fails")]:
         lost = 1
@@ -149,7 +149,7 @@ def counted(fates):
 # -- what happens ------------------------------------------------------------
 
 def breach(how):
-    """A lie while the host has the write."""
+    """Breach the protocol while QEMU holds the write."""
     def run(s):
         held = inflight.hold(s.g)
         how(s.ring, s.ring.newest())
@@ -159,12 +159,12 @@ def breach(how):
 
 
 def spoiled(how):
-    """The write was done, and the answer is wrong."""
+    """The write is done, and its completion is spoiled."""
     return lambda s: inflight.spoil(s.g, s.ring, how)
 
 
 def withheld(s):
-    """Younger requests come back, this one never."""
+    """Younger requests complete, and this one never does."""
     held = inflight.hold(s.g)
     s.jobs.append(s.g.start(f"while dd if=/dev/{s.dev} of=/dev/null bs=4k "
                             "count=4 iflag=direct; do sleep 1; done"))
@@ -172,7 +172,7 @@ def withheld(s):
 
 
 def needs_reset(s):
-    """The device gives up."""
+    """The device sets DEVICE_NEEDS_RESET."""
     held = inflight.hold(s.g)
     s.ring.offend()
     return held
@@ -198,15 +198,15 @@ def no_master(s):
 
 
 def function_reset(s):
-    """FLR while the host has the write."""
+    """Function level reset while QEMU holds the write."""
     held = inflight.hold(s.g)
-    # Not waited for: a driver may not let it end.
+    # Not waited for: with some drivers it never ends.
     s.g.start(f"echo 1 >/sys/bus/pci/devices/{s.bdf}/reset")
     return held
 
 
 def bus_error(s):
-    """A fatal error while the host has the write."""
+    """A fatal PCIe error while QEMU holds the write."""
     held = inflight.hold(s.g)
     inflight.bus_error(s.g)
     return held
@@ -231,9 +231,9 @@ class Held:
 
 
 class Stage:
-    """The guest that was good until now, for who wants one like it.
+    """Keeps the last guest for the next fault, if that needs the same options.
 
-    booted  how many there were
+    booted  how many guests were booted
     """
 
     def __init__(self):
@@ -251,7 +251,7 @@ class Stage:
         return self.now
 
     def close(self):
-        """Nobody wants it any more."""
+        """End the guest, if there is one."""
         if self.now:
             self.now.close()
         self.now = None

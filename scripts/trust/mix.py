@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make soak HOURS=...: what is in the mix, how it is drawn, and done.
+"""make soak HOURS=...: the actions, how a round is drawn, and how it is run.
 
-A round is drawn from its own seed and nothing else, so that seed repeats it:
-the guest and the disk, the loads, what happens one after another and at which
-moment, what goes on beside that, and how it ends. ACTIONS is all that can
-happen; what a round has to have for it stands behind it.
+A round is drawn from its own seed and nothing else, so that the seed repeats
+it: the guest and the disk, the loads, the actions and their times, what runs in
+the background, and how the round ends. ACTIONS lists every action and what a
+round must have for it.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from faults.load import host_caches
 from fuzz.campaign import Campaign
 from vbl import VblError
 
-from . import whole
+from . import own_guest
 from .used import MEGA, Used
 
-# At most, between two actions.
+# The longest pause between two actions.
 SECONDS = 1.5
 HARMLESS = (inflight.length_huge, inflight.length_zero)
 SPOILERS = (inflight.never_written, inflight.twice, inflight.out_of_range,
@@ -36,7 +36,7 @@ class LeftOut(Exception):
     """This host or kernel cannot do it; says why."""
 
 
-# -- the loads go on ---------------------------------------------------------
+# -- the loads continue ------------------------------------------------------
 
 def block(s):
     """The disk's folder in sysfs."""
@@ -44,36 +44,36 @@ def block(s):
 
 
 def scheduler(s, rng):
-    """Another one, or the same."""
+    """Switch to another scheduler, or the same."""
     file = f"{block(s)}/queue/scheduler"
     name = rng.choice(sorted(s.g.sh(f"tr -d '[]' <{file}").split()))
     s.g.sh(f"echo {name} >{file} && grep -qF '[{name}]' {file}")
 
 
 def nr_requests(s, rng):
-    """Fewer requests at a time, or as many as there may be."""
+    """Change nr_requests, up to the number of tags."""
     most = int(s.g.sh(f"cat {block(s)}/mq/0/nr_tags"))
     s.g.sh(f"echo {rng.randint(min(4, most), most)} "
            f">{block(s)}/queue/nr_requests")
 
 
 def cache_type(s, rng):
-    """Write through, or back; the host knows."""
+    """Switch the cache mode; QEMU must follow."""
     word = rng.choice(("write through", "write back"))
     s.g.sh(f"echo {word} >{block(s)}/cache_type")
     assert host_caches(s.g) == (word == "write back"), word
 
 
 def cpu(s, rng):
-    """A CPU goes, and comes back."""
+    """Take a CPU offline, and online again."""
     file = f"/sys/devices/system/cpu/cpu{rng.randrange(1, s.g.smp)}/online"
     s.g.sh(f"echo 0 >{file}", timeout=60)
-    s.goes_on()
+    s.progresses()
     s.g.sh(f"echo 1 >{file}", timeout=60)
 
 
 def ring_size(s, rng):
-    """Rings of another size, where the device can reset a queue alone."""
+    """Change ring_size, where the device can reset one queue."""
     if not scene.qemu_has("queue_reset"):
         raise LeftOut("this QEMU has no queue_reset")
     most = s.plan["disk"]["queue_size"]
@@ -83,7 +83,7 @@ def ring_size(s, rng):
 
 
 def disk_size(s, rng):
-    """The disk grows or shrinks, behind all that is in use."""
+    """Resize the disk, behind the areas that are in use."""
     size = rng.randrange(40, 129) * MEGA
     s.g.qmp("block_resize", node_name=s.g.disks[0].node, size=size)
     s.g.sh(f"wait_for 20 grep -qx {size // 512} {block(s)}/size")
@@ -91,14 +91,14 @@ def disk_size(s, rng):
 
 def helped_by_reset(s, cause):
     """@cause() makes the driver reset the device."""
-    before = inflight.trouble(s.g, "resets")
+    before = inflight.errors(s.g, "resets")
     s.expected.add("resets")
     cause()
-    inflight.wait_trouble(s.g, "resets", before + 1)
+    inflight.wait_errors(s.g, "resets", before + 1)
 
 
 def function_reset(s, rng):
-    """By its own register, or by its power state."""
+    """Reset the function, by FLR or by its power state."""
     node = f"/sys/bus/pci/devices/{s.g.bdf(0)}"
     helped_by_reset(s, lambda: s.g.sh(
         f"echo {rng.choice(('flr', 'pm'))} >{node}/reset_method; "
@@ -106,22 +106,22 @@ def function_reset(s, rng):
 
 
 def bus_error(s, rng):
-    """A fatal one: the kernel resets the slot."""
+    """Inject a fatal PCIe error: the kernel resets the slot."""
     helped_by_reset(s, lambda: inflight.bus_error(s.g))
 
 
 def master_off(s, rng):
-    """Bus mastering is switched off."""
+    """Switch bus mastering off."""
     helped_by_reset(s, lambda: s.g.sh(
         f"setpci -s {s.g.bdf(0)} COMMAND=0:4"))
 
 
 def needs_reset(s, rng):
-    """The device finds nonsense in a ring."""
+    """Write an invalid head into a ring: the device asks for a reset."""
     ring = s.ring()
 
     def offend():
-        # Or the guest would write to the same place.
+        # Otherwise the guest could write the same ring slot.
         s.g.qmp("stop")
         ring.offend()
         s.g.qmp("cont")
@@ -129,9 +129,9 @@ def needs_reset(s, rng):
 
 
 def interrupt_lost(s, rng):
-    """Of a queue, or of all where they are INTx."""
+    """Lose an interrupt of one queue, or of all with INTx."""
     g, dev, bdf = s.g, s.g.dev(), s.g.bdf(0)
-    before = inflight.trouble(g, "lost_interrupts")
+    before = inflight.errors(g, "lost_interrupts")
     s.expected.add("lost_interrupts")
     if "vectors" in s.plan["disk"]:
         g.sh(f"setpci -s {bdf} COMMAND=400:400")
@@ -140,7 +140,7 @@ def interrupt_lost(s, rng):
         ring.mask(True)
     g.sh(f"for c in $(seq 0 {g.smp - 1}); do taskset -c $c dd if=/dev/{dev} "
          "of=/dev/null bs=4k count=1 iflag=direct; done", timeout=120)
-    inflight.wait_trouble(g, "lost_interrupts", before + 1)
+    inflight.wait_errors(g, "lost_interrupts", before + 1)
     if "vectors" in s.plan["disk"]:
         g.sh(f"setpci -s {bdf} COMMAND=0:400")
     else:
@@ -148,23 +148,23 @@ def interrupt_lost(s, rng):
 
 
 def repaired(s, held, what=None):
-    """The held write ends, and is there; the driver counted a @what."""
+    """The held write completes, its data is there, and @what was counted."""
     held.wait(90)
     inflight.held_is_there(s.g)
     if what:
-        inflight.wait_trouble(s.g, what)
+        inflight.wait_errors(s.g, what)
 
 
 def completion_lost(s, rng):
-    """A request never comes back, younger ones do.
+    """A request never completes, and younger ones do.
 
-    Who sets something of the disk beside this would freeze its queues until
-    all came back, and no younger request would come.
+    A background command that changes a setting of the disk would freeze its
+    queues until all requests complete, and no younger request would be sent.
     """
     s.expected |= {"resets", "queue_resets", "lost_completions"}
     with s.still():
         held = inflight.hold(s.g)
-    # Other writes wait behind the one that is held.
+    # Other writes wait behind the held one.
     reads = s.g.start(f"while dd if=/dev/{s.g.dev()} of=/dev/null bs=4k "
                       "count=4 iflag=direct 2>/dev/null; do usleep 50000; "
                       "done")
@@ -173,7 +173,7 @@ def completion_lost(s, rng):
 
 
 def completion_spoiled(s, rng):
-    """A write is done, and the answer is wrong in one number."""
+    """A write is done, and one number of its completion is wrong."""
     how = rng.choice(SPOILERS)
     s.expected |= {"resets", "queue_resets", "protocol"}
     with s.still():
@@ -182,7 +182,7 @@ def completion_spoiled(s, rng):
 
 
 def breach(s, rng):
-    """What is not done comes back, or what is not there."""
+    """The used ring gets a head whose request is not done, or is not there."""
     packed = "packed" in s.plan["disk"]
     how = rng.choice(BREACHES[:-1] if packed else BREACHES)
     s.expected |= {"resets", "queue_resets", "protocol"}
@@ -194,7 +194,7 @@ def breach(s, rng):
 
 
 def sleep(s, rng):
-    """S3: the device loses everything."""
+    """Suspend to RAM (S3): the device loses its state."""
     if s.g.kernel.debug == "race":
         raise LeftOut("the kernel with KCSAN does not come back from S3")
     job = s.g.start("echo mem >/sys/power/state")
@@ -205,14 +205,14 @@ def sleep(s, rng):
 
 
 def migration(s, rng):
-    """The guest goes on in another QEMU."""
+    """Migrate the guest to another QEMU."""
     s.go(1)
 
 
-# -- the loads end with their disk, and start anew ---------------------------
+# -- the loads end with their disk, and are started again --------------------
 
 def unbind(s, rng):
-    """From the driver, and bound again."""
+    """Unbind the disk from the driver, and bind it again."""
     bdf = s.g.bdf(0)
     driver = s.g.sh(f"readlink -f /sys/bus/pci/devices/{bdf}/driver").strip()
     s.g.sh(f"echo {bdf} >{driver}/unbind", timeout=60)
@@ -222,18 +222,18 @@ def unbind(s, rng):
 
 
 def unplug(s, rng):
-    """Out, and in again."""
+    """Unplug the disk, and plug it in again."""
     disk = s.g.disks[0]
     s.g.unplug(disk, timeout=60)
     s.told()
     s.g.plug(disk)
-    # A kernel with upstream's driver built in has it first.
+    # Where upstream's driver is built in, it binds the disk first.
     s.g.sh(f"take_over {s.g.bdf(disk)}")
     s.start()
 
 
 def unload(s, rng):
-    """The module goes, which nobody may use then, and comes again."""
+    """Unload the module, which must be unused, and load it again."""
     s.stop()
     s.g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=60)
     s.g.sh(f"vbl_load {s.g.params} && vbl_take_all", timeout=60)
@@ -286,7 +286,7 @@ def many_cpus(p):
 
 @dataclasses.dataclass
 class Action:
-    """Something that may happen.
+    """An action of a round.
 
     do      do(a Used, random numbers); raises when it goes wrong
     needs   of a plan, whether it has what that takes
@@ -299,7 +299,7 @@ class Action:
 
 
 ACTIONS = {
-    # The loads go on, and never learn of it.
+    # The loads continue, and see no error.
     "scheduler": Action(
         scheduler, beside="cd DISK/queue && while [ -e scheduler ]; do for s "
         "in $(tr -d '[]' <scheduler); do echo $s >scheduler; usleep 50000; "
@@ -331,9 +331,9 @@ ACTIONS = {
     "breach of the ring": Action(breach, alone),
     "S3": Action(sleep, has("guest", "suspend")),
     "live migration": Action(migration, has("moves")),
-    # The loads are told, and find what was safe when it is over.
+    # The loads get errors, and find all safe blocks when started again.
     "unbind and bind": Action(unbind),
-    # After S3 no guest of QEMU hears of it, whatever drives its disks.
+    # After S3 no guest gets QEMU's resize event, with any driver.
     "unplug and plug": Action(unplug, every(
         has("disk", "root_port"), no(has("guest", "suspend")))),
     "unload and load": Action(unload),
@@ -398,7 +398,7 @@ def draw_disk(rng):
     plan["devices"] = [inflight.AER_PORT] if "props" in disk else []
     plan["end"] = rng.choice([end for end in ENDS if not (
         end == "power cut" and plan["moves"] or
-        # No guest of QEMU can, after S3, whatever drives its disks.
+        # Not possible in QEMU after S3, with any driver.
         end == "power off" and habit == "suspend")])
     plan["flush"] = [rng.randint(1, 8) for _ in range(rng.randint(1, 3))]
     # fio would fill the log that a power cut needs.
@@ -421,9 +421,9 @@ def draw_actions(rng, plan):
 
 
 def do_disk(plan, kernel, tell):
-    """Boot it, load it, and let it happen; of how many it did."""
+    """Boot the guest, start the loads, do the actions; how many were done."""
     done = 0
-    with whole.folder() as there, whole.booting("lite") as boot, \
+    with own_guest.folder() as there, own_guest.booting("lite") as boot, \
             Used(boot, kernel, there, plan, [ACTIONS[name].beside for name in
                                              plan["beside"]]) as s:
         for name, seconds, seed in plan["actions"]:
@@ -435,8 +435,8 @@ def do_disk(plan, kernel, tell):
                 done += 1
             except LeftOut as e:
                 tell(left_out=str(e))
-            s.goes_on()
-            s.look(mark)
+            s.progresses()
+            s.check(mark)
         tell(action=plan["end"])
         if plan["end"] == "power cut":
             s.power_cut(random.Random(plan["round"]))
@@ -448,13 +448,13 @@ def do_disk(plan, kernel, tell):
 
 
 def draw_hostile(rng):
-    """Two devices that lie."""
+    """Draw a round with two hostile devices."""
     seed = rng.randrange(1 << 30)
     return {"seeds": [seed, seed + 1], "actions": ["hostile device"] * 2}
 
 
 def do_hostile(plan, kernel, tell):
-    """As make fuzz does, for a moment."""
+    """Run the hostile devices, as make fuzz does."""
     why = scene.qemu()[1]
     if why:
         raise LeftOut(why)
@@ -464,16 +464,16 @@ def do_hostile(plan, kernel, tell):
 
 
 def draw_backend(rng):
-    """How often."""
+    """Draw how often the backend is killed."""
     return {"actions": ["backend killed"] * rng.randint(1, 5)}
 
 
 def do_backend(plan, kernel, tell):
-    """The process behind the disk dies, and is started again."""
+    """Kill the process that serves the disk, and restart it."""
     if not shutil.which("qemu-storage-daemon"):
         raise LeftOut("no qemu-storage-daemon on this host")
     tell(action="backend killed")
-    whole.backend_killed(kernel, "lite", len(plan["actions"]))
+    own_guest.backend_killed(kernel, "lite", len(plan["actions"]))
     return len(plan["actions"])
 
 
@@ -486,17 +486,17 @@ KINDS = {
 
 
 def draw(seed):
-    """All that a round is, as JSON can hold it."""
+    """A round, in types that JSON has."""
     rng = random.Random(seed)
     kind = rng.choices(list(KINDS), [of for _, _, of in KINDS.values()])[0]
     return {"round": seed, "kind": kind, **KINDS[kind][0](rng)}
 
 
 def do(plan, kernel, tell):
-    """One round; VblError, and nothing else, when something is wrong.
+    """Run a round; every error is raised as a VblError.
 
-    tell(name=value, ...) notes what comes next, before it does. Returns how
-    many actions were done, and not left out.
+    tell(name=value, ...) records each action before it is done. Returns how
+    many actions were done and not left out.
     """
     try:
         return KINDS[plan["kind"]][1](plan, kernel, tell)
@@ -504,12 +504,12 @@ def do(plan, kernel, tell):
         tell(left_out=str(e))
         return 0
     except Exception as e:
-        # Whatever it was, who sees it has to be told how to repeat it.
+        # Whatever it was, the user has to be told how to repeat it.
         raise VblError(f"{type(e).__name__}: {e}") from e
 
 
 def seeds(seed):
-    """Those of all rounds, one after another."""
+    """The seeds of all rounds, one after another."""
     rng = random.Random(seed)
     while True:
         yield rng.randrange(1, 1 << 31)

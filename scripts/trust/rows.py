@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """All faults, and how often each is tried with which driver."""
 
-from . import held, whole
+from . import held, own_guest
 from .tally import DRIVERS
 
-FAULTS = {**held.ROWS, **whole.ROWS}
-# Most tries with upstream's end in a guest to be thrown away.
+FAULTS = {**held.ROWS, **own_guest.ROWS}
+# Most tries with upstream's driver cost a guest.
 SHARE = 5
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A disk in use, whatever happens to it: a guest, and loads that check.
+"""A guest whose disk is in use, and the loads that check its data.
 
-Writers (ack.c) say which of their blocks are safe; where the guest has tools,
-fio has many requests on their way and checks them too. A load that ended with
-its disk is started anew, and has to find all that was safe before it goes on.
-The first 4 MB are for those who need a write of their own.
+Writers (ack.c) acknowledge which of their blocks are safe; where the guest has
+tools, fio keeps many requests in flight and verifies them too. A load that
+ended with its disk is started again, and first finds every block that was safe.
+The first 4 MB are left to actions that write by themselves.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from vbl.disk import PROPS
 AREA = powercut.BLOCK * powercut.BLOCKS
 MEGA = 1 << 20
 SIZE, FIO = 64 * MEGA, "--offset=16M"
-# In trouble/, where only what was done to the disk may be counted. A host that
-# has other things to do is slow at any time.
-TROUBLE = {"resets", "queue_resets", "protocol", "lost_interrupts",
+# Error counters that may only count what an action caused. The others count a
+# slow host, too.
+ERRORS = {"resets", "queue_resets", "protocol", "lost_interrupts",
            "lost_completions"}
 ALL_CPUS = ("for c in /sys/devices/system/cpu/cpu[1-9]*/online; do "
             "[ ! -e $c ] || grep -q 1 $c || echo 1 >$c; done")
 
 
 class Used(Moves):
-    """What was drawn for a round, booted and in use.
+    """The guest and the disk that were drawn for a round, in use.
 
-    g         the guest of now
-    beside    commands that go on in the background, right or wrong; DISK is
-              the disk's folder in sysfs
-    expected  what of TROUBLE was caused since the driver was bound
+    g         the guest; another one after a migration
+    beside    commands that run in the background, whatever their status; DISK
+              is the disk's folder in sysfs
+    expected  which of ERRORS an action caused since the driver was bound
     """
 
     def __init__(self, boot, kernel, folder, plan, beside=()):
@@ -68,9 +68,9 @@ class Used(Moves):
             self.line.close()
 
     def another(self, incoming=None):
-        """A QEMU for the same disk."""
+        """Start a QEMU with the same disk."""
         plan = self.plan
-        # What this QEMU does not have is left out.
+        # Options that this QEMU does not have are left out.
         options = {name: value for name, value in plan["disk"].items()
                    if name not in PROPS or qemu_has(PROPS[name])}
         options["throttle"] = {}
@@ -91,19 +91,19 @@ class Used(Moves):
     # -- the loads ---------------------------------------------------------
 
     def safe(self):
-        """{area: up to which block it is safe}, as far as was said."""
+        """{area: number of the last block that was acknowledged}."""
         new = self.acks.read_bytes()[self._read:]
         self._read += new.rfind(b"\n") + 1
         for line in new.split(b"\n")[:-1]:
             words = line.split()
-            # What is no pair was cut off with its writer.
+            # A line that is no pair is incomplete: its writer was killed.
             if len(words) == 2:
                 area, n = map(int, words)
                 self._safe[area] = max(self._safe[area], n)
         return dict(self._safe)
 
     def start(self):
-        """A driver was bound: start all loads, which find what was safe."""
+        """Start all loads on the disk of a driver that was just bound."""
         g, port = self.g, powercut.PORT
         dev, safe = g.dev(), self.safe()
         g.sh(f"echo >{port}")
@@ -116,28 +116,28 @@ class Used(Moves):
             self.busy = Busy(g, dev, f"{FIO} {self.plan['fio']}")
         self.noise = [g.start(c.replace("DISK", f"/sys/block/{dev}"))
                       for c in self.beside]
-        self.goes_on()
+        self.progresses()
 
     def seed(self, area):
-        """What the blocks of an area are made of."""
+        """The seed of the blocks of an area."""
         return self.plan["round"] + area
 
     def jobs(self):
-        """All that runs."""
+        """All loads that run."""
         return [*self.writers, *self.noise,
                 *([self.busy.job] if self.busy else ())]
 
-    def goes_on(self, more=20):
-        """Nobody noticed anything: each writer says that more is safe."""
+    def progresses(self, more=20):
+        """Wait until every load has made progress."""
         before = self.safe()
         powercut.wait_acks(self.g, self.writers, lambda: all(
             n >= before[area] + more for area, n in self.safe().items()))
         if self.busy:
-            self.busy.goes_on()
+            self.busy.progresses()
 
     @contextlib.contextmanager
     def still(self):
-        """All loads stand still, and nothing is on its way."""
+        """Stop all loads for a while; no request is in flight."""
         for job in self.jobs():
             job.kill("STOP")
         self.g.sh("wait_for 20 grep -q '^ *0 *0$' "
@@ -147,7 +147,7 @@ class Used(Moves):
             job.kill("CONT")
 
     def told(self):
-        """The disk is gone: each load ends, and none because of its data."""
+        """The disk is gone: each load gets an error, none has wrong data."""
         self._hush()
         for job in self.writers:
             out = job.wait(60, check=False)
@@ -155,13 +155,13 @@ class Used(Moves):
                 raise VblError(f"a writer whose disk is gone ended with "
                                f"{job.status}: {out}")
         if self.busy:
-            # A disk that is gone ends at sector 0. What is not read there fio
-            # takes for wrong, so that nothing it says of data counts now.
+            # A disk that is gone has no sectors. fio takes a short read for
+            # wrong data, so what it says of data does not count now.
             self.busy.ends()
         self.writers, self.busy = [], None
 
     def stop(self):
-        """Stop the loads; until now all was right."""
+        """Stop the loads; all of their data must be right."""
         self._hush()
         for job in self.writers:
             job.kill("TERM")
@@ -183,23 +183,23 @@ class Used(Moves):
     # -- what is judged ----------------------------------------------------
 
     def ring(self, queue=0):
-        """A ring as it is now, from outside."""
+        """A ring, as QEMU sees it."""
         return Ring(self.g, self.line, queue=queue,
                     packed="packed" in self.plan["disk"])
 
-    def look(self, mark):
+    def check(self, mark):
         """Raise when the kernel complained since @mark, or the driver counted
-        what nobody did."""
+        an error that no action caused."""
         self.g.dmesg_check(mark)
         counts = dict(row.split(":") for row in self.g.sh(
             f"cd /sys/block/{self.g.dev()}/trouble && grep . *").split())
-        for what in TROUBLE - self.expected:
+        for what in ERRORS - self.expected:
             if int(counts[what]):
-                raise VblError(f"trouble nobody made, {what}: {counts[what]}\n"
-                               + self.g.dmesg_since(mark))
+                raise VblError(f"no action caused this error: {what} "
+                               f"{counts[what]}\n" + self.g.dmesg_since(mark))
 
     def unload(self):
-        """The end: what is in use stops, and the module goes."""
+        """End: stop the loads and unload the module."""
         self.stop()
         self.g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=60)
         ktap.must_be_quiet(self.g.sh("dmesg") + self.g.console)
@@ -207,18 +207,18 @@ class Used(Moves):
         self._on_host(self._contents())
 
     def power_off(self):
-        """The end: the guest goes down with its loads."""
+        """End: the guest powers off under load."""
         self.g.start("poweroff -f")
         self.g.wait_exit(60)
         self._on_host(self._contents())
 
     def power_cut(self, rng):
-        """The end: QEMU is killed; only what was flushed counts."""
+        """End: kill QEMU; only what was flushed counts."""
         powercut.pull(self.g)
         self._on_host(powercut.left_of(bytearray(SIZE), self.log, rng))
 
     def _contents(self):
-        """What is on the disk, seen from outside."""
+        """The data of the disk, read on the host."""
         raw = self.folder / "raw"
         subprocess.run(["qemu-img", "convert", "-f", self.plan["format"], "-O",
                         "raw", self.image, raw], check=True)

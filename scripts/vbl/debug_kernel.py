@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guest kernels that watch themselves.
+"""Guest kernels with checks for memory errors and data races.
 
 Debian ships none, so they are built from Debian's source package into the
 cache.  K=debug has KASAN, UBSAN, lockdep and their like, see

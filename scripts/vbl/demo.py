@@ -61,7 +61,7 @@ def make_image(folder):
 
 
 def check_image(image, digest):
-    """Look at the image from outside, as another computer would."""
+    """Check the image on the host, without the guest."""
     folder = image.parent
     raw, copy = folder / "after.raw", folder / "written"
     _say("qemu-img check", _tool(["qemu-img", "check", image]).splitlines()[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What can go wrong, kept apart so that a caller can tell whose fault it was."""
+"""The errors that the harness raises, one class for each cause."""
 
 
 class VblError(Exception):
@@ -40,4 +40,4 @@ class KernelComplained(GuestError):
 
 
 class GuestHung(GuestError):
-    """A command, or the whole guest, ran past its time."""
+    """A command or the guest did not end in time."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest: boot it, talk to it, learn how it ended."""
+"""A guest: boots it, runs commands in it, tells how it ended."""
 
 import base64
 import gzip
@@ -23,11 +23,11 @@ APPEND = ("console=ttyS0,115200 quiet panic=-1 oops=panic panic_on_warn=1 "
           # Tests and tables of cryptography: half of an emulated boot.
           "cryptomgr.notests initcall_blacklist=jent_mod_init,"
           "crypto_kdf108_init,init_encrypted")
-# What a kernel that watches itself needs on top of that.
+# What a kernel with checks needs on top of that.
 WATCHING = {
     # Debian lets resize2fs have a disk that is mounted; these do not.
     "debug": " bdev_allow_write_mounted=1",
-    # Most data races are the kernel's own, and each would be the end.
+    # Most data races are the kernel's own, and each would panic it.
     "race": (" bdev_allow_write_mounted=1 panic_on_warn=0 "
              "kcsan.skip_watch=300"),
 }
@@ -125,7 +125,7 @@ class Guest:
         self._marks = itertools.count(1)
         self._final_console = ""
 
-    # -- life --------------------------------------------------------------
+    # -- start and end -----------------------------------------------------
 
     def __enter__(self):
         try:

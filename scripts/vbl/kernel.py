@@ -25,12 +25,12 @@ def _version_key(release):
 
 
 def unpack_zstd(data):
-    """What zstd packed; Python learnt it only lately."""
+    """Unpack zstd data; older Pythons cannot."""
     return subprocess.run(["zstd", "-dcq"], input=data, check=True,
                           stdout=subprocess.PIPE).stdout
 
 
-# How a packed kernel begins, and what unpacks it.
+# Magic numbers of packed kernels, and what unpacks them.
 UNPACK = {b"\xfd7zXZ\0": lzma.decompress, b"\x28\xb5\x2f\xfd": unpack_zstd}
 
 
@@ -42,7 +42,7 @@ class Kernel:
     headers: Path
     # Folder with boot/ and lib/modules/, where these are not the release's own.
     root: Path = None
-    # Slow and hungry, for what it checks: "debug", "race", or nothing.
+    # "debug" or "race" for a kernel with checks, which is slow; or nothing.
     debug: str = ""
     # The root holds the compiler too, for this system's is another one.
     foreign: bool = False
@@ -181,7 +181,7 @@ def default_kernel():
 
 def is_called(kernel, want):
     """Whether @want names @kernel: debug or race, a series, a release, or
-    whole parts of its beginning: 6.1 is 6.1.0-56-amd64, and not 6.12."""
+    complete parts of its beginning: 6.1 is 6.1.0-56-amd64, and not 6.12."""
     if want in (kernel.series, kernel.release):
         return True
     return not kernel.debug and kernel.release.startswith(want) and \
@@ -275,7 +275,7 @@ def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
     """Build the tree's module for @kernel in the cache; its .ko path.
 
     The tree itself is never touched, so builds for several kernels cannot
-    disturb each other.  Warnings are shown; a failure shows the whole log.
+    disturb each other.  Warnings are shown; a failure shows the complete log.
     """
     kernel = pick_kernel(kernel)
     names = tree.kernel_sources(source)

@@ -6,8 +6,8 @@ import re
 
 from .errors import KernelComplained
 
-# What a healthy kernel never says. Data races are many in a kernel; only those
-# of the module are its own.
+# What a healthy kernel never says. A kernel has many data races; only those of
+# the module count.
 _BAD = re.compile(
     r"\bBUG\b[: ](?! *KCSAN)|\bWARNING: |\bOops\b|Kernel panic|Call Trace:|"
     r"general protection fault|Unable to handle kernel|"
@@ -19,7 +19,7 @@ _BAD = re.compile(
     r"refcount_t:|list_(add|del) corruption|"
     r"bad: scheduling|sleeping function called|nobody cared|"
     r"kernel BUG at")
-# What only goes on with a report.
+# Lines that continue a report.
 _DETAIL = re.compile(r"Call Trace:|\bOops\b|Kernel panic")
 _POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
                     r"(?:-\s+)?(?P<name>[^#]*?)\s*"
@@ -42,7 +42,7 @@ def scan_log(text):
 def reports(text):
     """How many things went wrong, according to a kernel log.
 
-    A task that hangs is told of again and again, and counts once.
+    A hung task is reported again and again, and counts once.
     """
     heads = set()
     for line in text.splitlines():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Programs newer than this release has, in a folder of their own.
+"""Programs that are newer than those of this release, in the cache.
 
 Nothing of it is installed: the packages are unpacked into the cache, and run
 with the libraries that came with them.

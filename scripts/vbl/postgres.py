@@ -5,7 +5,7 @@ The server and a database cluster are made once on the host, as two images:
 one with the programs, which a guest mounts instead of the tools, and one that
 becomes the disk under test. Two clients add rows in transactions and say which
 number was committed. Of what a power cut leaves, the file system is checked
-and the database taken out, recovered and looked through on the host.
+and the database taken out, recovered and read on the host.
 """
 
 import hashlib
@@ -202,12 +202,12 @@ def _recovered(image, c):
     for how, good in (("-p", (0, 1)), ("-fn", (0,))):
         _run([initramfs.tool("e2fsck"), how, image], good)
     _run([initramfs.tool("debugfs"), "-R", f"rdump /data {c.folder}", image])
-    # Written by a process of a system that is no more.
+    # Written by a process of the guest, which is gone.
     (c.data / "postmaster.pid").unlink(missing_ok=True)
     c.start()
 
 
-def _looked_through(c, seed):
+def _rows_of(c, seed):
     """The numbers of the rows that are there, client by client."""
     c.run("pg_amcheck", "-h", c.folder, "-U", "postgres", "--heapallindexed",
           "postgres")
@@ -220,7 +220,7 @@ def _looked_through(c, seed):
         if int(n) <= 0 or text != _text(seed, int(n)):
             raise Broken(f"row {n} is {text[:100]!r}")
     for client, n in last.items():
-        # A transaction is there as a whole, and so are all before it.
+        # A transaction is there completely, and so are all before it.
         client, n = int(client), int(n)
         mine = [r for r in map(int, rows) if r % CLIENTS == client]
         if mine != list(range(client + CLIENTS, n + 1, CLIENTS)):
@@ -258,7 +258,7 @@ class Postgres:
             image.write_bytes(disk)
             try:
                 _recovered(image, c)
-                there = _looked_through(c, seed)
+                there = _rows_of(c, seed)
             except Broken as e:
                 print(e, flush=True)
                 return len(acked), sorted(acked)

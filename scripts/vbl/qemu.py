@@ -21,7 +21,7 @@ from . import cache, lab
 from .errors import QemuFailed, SetupError
 
 KVM_PROBE_SECONDS = 15
-# The first whose emulated CPUs can be trusted.  Before, a block of code that
+# The first version whose emulated CPUs work.  Before, a block of code that
 # was patched while it was translated could stay in use: kernels patch
 # themselves all the time, and one guest in a few dozen died of an old int3.
 # And a guest with one CPU got no memory barriers, though the device runs in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Documentation/trust.md: what is written into it, and what is kept for it.
+"""Writes the results of campaigns into Documentation/trust.md.
 
 The long campaigns leave their figures in Documentation/trust.json, a row for
 each campaign and kernel; the page has a table of them.
@@ -61,7 +61,7 @@ def make(target, **words):
 
 @contextlib.contextmanager
 def noted(write, what, kernel, tried, command):
-    """Keep what the campaign within comes to, if @write.
+    """Keep the result of the campaign in this context, if @write.
 
     what    the campaign; a row is replaced by one of the same on this kernel
     kernel  its release, or what the user gave
@@ -69,7 +69,7 @@ def noted(write, what, kernel, tried, command):
     command what repeats it
 
     Yields a dictionary: tried, lost, hangs, splats that the campaign knows
-    better (None: not a thing that it looks at), and "said", more in words.
+    better (None: not checked by it), and "said", more in words.
     """
     more = {}
     try:
@@ -81,7 +81,7 @@ def noted(write, what, kernel, tried, command):
                  command)
         raise
     except KeyboardInterrupt:
-        # Whoever does not know how far it came has nothing to keep.
+        # A campaign that does not know how far it came has no figures.
         if write and "tried" in more:
             keep({"what": what, **costs(None), **more}, kernel, command)
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 
-# Rooms whose files never end up in the module.
+# Folders whose files never end up in the module.
 NOT_KERNEL = ("scripts", "selftests", "Documentation", "dkms", "packaging")
 # ... but for what only a test build of the module takes in.
 TEST_BUILD = "scripts/fail_points/"
@@ -39,14 +39,14 @@ def sources(top=TREE):
 
 
 def kernel_sources(top=TREE):
-    """The files the module is made of: the rooms for code, and at the top
+    """The files the module is made of: the folders for code, and at the top
     only what Kbuild reads.  The product Makefile is not one of them."""
     chosen = []
     for name in sources(top):
-        room, slash, _ = name.partition("/")
+        folder, slash, _ = name.partition("/")
         if slash:
             if name.startswith(TEST_BUILD) or \
-                    room not in NOT_KERNEL and not room.startswith("."):
+                    folder not in NOT_KERNEL and not folder.startswith("."):
                 chosen.append(name)
         elif name.endswith((".c", ".h", ".S")) or name.startswith("Kbuild"):
             chosen.append(name)

@@ -27,7 +27,7 @@ module_param(bytes, uint, 0444);
 static uint count = 1;
 module_param(count, uint, 0444);
 
-/* Look for them instead of being told: for disks with poll queues. */
+/* Poll for completions: for disks with poll queues. */
 static bool poll;
 module_param(poll, bool, 0444);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Who fulfils which requirement: scenes, and what they show.
+"""Scenes, and the requirements that they show to be met.
 
 A scene is a test with the fixture `stage`. It runs once with this driver and
 once with upstream's, on scripted devices in one guest. What the devices could
@@ -134,7 +134,7 @@ class Stage:
         scene.load(self.g, self.driver)
 
     def kill(self):
-        """No guest any more; the next scene gets a new one."""
+        """End the guest; the next scene boots a new one."""
         if self.g:
             self.g.kill()
         for dev in self.devs.values():
@@ -154,7 +154,7 @@ class Stage:
         self.mark = self.g.dmesg_mark(test)
 
     def on(self, name, features=None, **more):
-        """Play on one of the devices, with these features."""
+        """Choose one of the devices, and what it offers."""
         if self.dev:
             self.leave()
         self.dev, self.name = self.devs[name], name
@@ -164,7 +164,7 @@ class Stage:
         return self.dev
 
     def bind(self):
-        """Give it to the driver; the name of the disk, or None."""
+        """Bind the device; the name of its disk, or None."""
         return scene.bind(self.g, self.dev, self.driver)
 
     def start(self, name, features, **more):
@@ -237,9 +237,9 @@ class Stage:
             self._note(ident, True)
         for b in dev.check.breaches:
             self._note(b.ident, False, b.text)
-        if dev.trouble:
-            trouble, dev.trouble = dev.trouble[0], []
-            raise trouble
+        if dev.errors:
+            error, dev.errors = dev.errors[0], []
+            raise error
 
     def about(self, idents):
         """More requirements that this scene is about."""

@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import vbl                          # noqa: E402
 from faults import qtest            # noqa: E402
-from vbl import kernel as kernel_room, ktap, program    # noqa: E402
+from vbl import kernel as vbl_kernel, ktap, program    # noqa: E402
 
-# What these say is fast is not where each byte of a copy is emulated.
+# These CPU flags select copies that are slow when emulated byte by byte.
 os.environ.setdefault("VBL_CPU", "max,erms=off,fsrm=off")
 pytest_plugins = ["conform", "scripted"]
 RESULTS = {}            # node id -> passed, failed or skipped
@@ -55,7 +55,7 @@ def matrix():
     """The kernels to test: $K, or the newest of each series."""
     if os.environ.get("K"):
         return [vbl.pick_kernel(os.environ["K"])]
-    return kernel_room.series()
+    return vbl_kernel.series()
 
 
 def pytest_generate_tests(metafunc):
@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc):
                              indirect=True)
 
 
-# These take long in one piece: with several workers, nobody waits for them.
+# These take long: they start first, so that no worker waits for them.
 FIRST = ("test_unit.py", "test_bench.py", "test_fail.py", "test_cells.py",
          "test_programs.py", "test_fuzz.py")
 
@@ -125,7 +125,7 @@ def _together(item):
     return None
 
 
-# Before xdist looks for the marks.
+# Before xdist reads the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda i: i.path.name not in FIRST)
@@ -144,16 +144,16 @@ def pytest_collection_modifyitems(config, items):
 # -- guests and images -------------------------------------------------------
 
 def _leaks(g):
-    """Make the debug kernel look for leaks; what it finds is a complaint."""
+    """Make the debug kernel scan for leaks; what it finds is a complaint."""
     if g.kernel.debug != "debug":
         return ""
-    # What is on its way somewhere is found by the first scan only.
+    # The first scan also finds objects that are in use for a moment.
     return g.sh("for _ in 1 2; do echo scan >/sys/kernel/debug/kmemleak; done;"
                 "cat /sys/kernel/debug/kmemleak", timeout=120, check=False)
 
 
 class Boot:
-    """Boots guests for one test and looks after them."""
+    """Boots guests for one test, and ends and judges them after it."""
 
     def __init__(self):
         self.guests, self.dirty = [], False

@@ -37,16 +37,16 @@ class Scripted:
         return self.g.sh(f"D={self.name}; {command}", **options)
 
     def copy(self, **options):
-        """Data goes there and comes back."""
+        """Write data, read it back and compare."""
         scene.copy(self.g, self.name, **options)
 
     def good(self, *idents):
-        """No rule was broken, and these were looked at."""
+        """No rule was broken, and these could be judged."""
         assert not self.dev.check.breaches, self.dev.check.report()
         assert not set(idents) - set(self.dev.check.seen)
 
     def end(self):
-        """The driver lets go of it, which is watched too."""
+        """Unbind the driver, which the device judges too."""
         scene.unbind(self.g, self.dev)
         self.good()
 
@@ -71,8 +71,10 @@ def scripted(boot):
 
 
 class BadId(HoldRequests):
-    """In queue 0, an id that no buffer has, before the next honest one; and
-    whoever sets hold has the requests of that queue held."""
+    """Returns an unknown id in queue 0, once armed, before the next honest one.
+
+    With hold set, the requests of that queue are held.
+    """
 
     armed = False
 

@@ -43,7 +43,7 @@ def test_take_over(ours):
             "/sys/bus/virtio-lite/drivers/virtio_blk_lite"
         assert ours.sh(f"readlink -f {v}/subsystem").strip() == \
             "/sys/bus/virtio-lite"
-        # The same names as on the virtio bus, for scripts that look there.
+        # The same names as on the virtio bus, for scripts that read these.
         assert set(ours.sh(f"ls {v}").split()) >= \
             {"block", "device", "driver", "features", "status", "vendor"}
         ours.sh(f"dd if=/dev/{ours.dev(n)} of=/dev/null bs=1M count=8 "

@@ -226,7 +226,7 @@ def check_resize(g, n):
 
 
 def digest(g, n):
-    """What the guest's driver reads of the whole disk."""
+    """The checksum of the disk as the guest reads it."""
     # A pipe of so much takes an emulated guest longer than the disk.
     return g.sh(f"dd if=/dev/{g.dev(n)} of=/tmp/all bs=1M iflag=direct "
                 "2>/dev/null && md5sum /tmp/all; rm -f /tmp/all",
@@ -234,7 +234,7 @@ def digest(g, n):
 
 
 def on_host(g, n):
-    """What is really there."""
+    """The checksum of the disk's data on the host."""
     return hashlib.md5(g.disks[n].path.read_bytes()).hexdigest()
 
 
@@ -260,13 +260,13 @@ def check_again(g, n):
 
 
 class Group:
-    """Cells that share a guest, and what became of each."""
+    """Cells that share a guest, and the result of each."""
 
     def __init__(self, chosen):
         self.cells, self.failed = chosen, {}
 
     def each(self, g, step, *more):
-        """Do a step in each cell that is still well."""
+        """Do a step in each cell that has not failed."""
         for n, cell in enumerate(self.cells):
             if cell in self.failed:
                 continue
@@ -346,7 +346,7 @@ def test_covering_subset():
 
 
 def test_verification_notices(boot):
-    """A single wrong byte behind fio's back is found."""
+    """A single wrong byte, written behind fio's back, is found."""
     g = boot(disks=[Disk(size="32M")])
     job = f"--filename=/dev/{g.dev()} --size=4M --randseed=3 "
     fio(g, job)

@@ -8,7 +8,7 @@ from scripted import MODERN
 
 
 def flushes(s):
-    """A file's data made safe: how many flushes the device saw of it."""
+    """Write and sync a file; how many flushes the device got."""
     before = s.dev.blk.flushes
     s.sh("dd if=/dev/zero of=/dev/$D bs=4k count=1 conv=fsync 2>/dev/null")
     return s.dev.blk.flushes - before
@@ -29,9 +29,9 @@ def test_cache_changed(scripted):
             assert f"its cache {words}" in s.sh("dmesg | tail -n 1")
             assert s.sh(show).splitlines() == [words] * 2
             assert on or s.dev.blk.flushes > before
-        busy.goes_on()
+        busy.progresses()
     assert flushes(s)
-    # What the user changes is no news.
+    # A change by the user is no config event.
     s.sh("echo 'write through' >/sys/block/$D/cache_type")
     assert not flushes(s)
     s.dev.resize(48 << 20)

@@ -190,7 +190,7 @@ def test_needs_reset(stage):
                         "iflag=direct 2>&1")
     dev.wait(lambda d: any(e[0] > before and e[3] == "status"
                            for e in d.log.find("read")), 30,
-             "a look at status")
+             "a read of status")
     stage.expect("GEN-CFGCHG-I01", True)
     job.wait(60, check=False)
     stage.expect("GEN-STATUS-04", True)

@@ -69,14 +69,14 @@ class SlowQueueReset(HoldRequests):
 @BOTH
 @play()
 def test_ring_reset(stage, ring):
-    """A queue alone is reset, and comes back."""
+    """One queue is reset, and reinitialised."""
     if stage.driver != "lite":
         pytest.skip("upstream waits for ever for a lost request")
     idents = "GEN-QRST-01 GEN-QRST-03 PCI-COMMON-07 PCI-COMMON-08"
     disk = stage.take("RING_RESET", idents, "modern",
                       (*RINGS[ring], "RING_RESET"))
     dev, g = stage.dev, stage.g
-    # This device does let go of requests when their queue is reset.
+    # This device drops its requests when their queue is reset.
     g.sh(f"{PARAMS} && echo reset >timeout_action && "
          f"echo 1 >trust_queue_reset && "
          f"echo 1000 >/sys/block/{disk}/queue/io_timeout")
@@ -103,7 +103,7 @@ def test_ring_reset(stage, ring):
 @BOTH
 @play()
 def test_ring_resize(stage, ring):
-    """Queues are reset, and come back with another size."""
+    """Queues are reset, and reinitialised with another size."""
     if stage.driver != "lite":
         pytest.skip("upstream has no use for rings of another size")
     disk = stage.take("RING_RESET", "GEN-QRST-03 PCI-COMMON-09", "modern",
@@ -266,7 +266,7 @@ def test_zone_append(stage, ring):
 
 @play()
 def test_zone_erase(stage):
-    """Secure erase of zones is of whole zones."""
+    """A secure erase covers complete zones."""
     features = [f for f in ALL if f != "BLK_DISCARD"]
     disk = stage.take("BLK_ZONED", "BLK-ZONE-13", "modern",
                       (*features, "BLK_ZONED", "BLK_SECURE_ERASE"), zones={},

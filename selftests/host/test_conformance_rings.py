@@ -148,7 +148,7 @@ def test_serial(stage):
 # -- kicks -------------------------------------------------------------------
 
 class Polls(Script):
-    """Wants no kicks, looks by itself."""
+    """Wants no kicks, polls by itself."""
 
     used_flags = 1
     late_kicks = 2
@@ -199,7 +199,7 @@ class Misleads(Script):
                                               (False, "SPLIT-ANOTIF-02")])
 @play()
 def test_misleading_flags(stage, event_idx, ident):
-    """What was not negotiated is not looked at."""
+    """The driver does not read a field that was not negotiated."""
     disk = stage.start("modern", ALL if event_idx else PLAIN,
                        script=Misleads(event_idx))
     stage.g.sh(read(disk, 0, 100))
@@ -279,7 +279,7 @@ class Silent(Once):
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @play("SPLIT-USED-01 SPLIT-USED-02")
 def test_silent(stage, ring):
-    """What was never written is no answer."""
+    """A status that was never written is no success."""
     disk = stage.start("modern", RINGS[ring])
     stage.g.sh(read(disk, 1, 200))
     with stage.dev.lock:
@@ -312,7 +312,7 @@ class BadId(Script):
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @play()
 def test_bad_id(stage, ring, ident):
-    """An id that means nothing destroys nothing."""
+    """An unknown id destroys no data."""
     stage.about("SPLIT-USED-I01" if ring == "split" else "PACK-RECV-I01")
     disk = stage.start("modern", RINGS[ring], queues=1)
     with stage.dev.lock:
@@ -465,7 +465,7 @@ def test_host_managed(stage):
 def test_host_managed_refused(stage):
     """Or refused, where the kernel does not order writes to zones."""
     if stage.driver != "lite":
-        pytest.skip("upstream's of 6.1 does not look at the model")
+        pytest.skip("upstream's driver of 6.1 does not read the model")
     if "6.1" not in [k.series for k in kernel.series()]:
         pytest.skip("no kernel 6.1; scripts/setup on Debian 12 installs it")
     stage.reboot(["modern"], kernel="6.1")

@@ -54,7 +54,7 @@ def use(g, dev):
 
 
 def test_registers(run):
-    """A whole PCI device: modern, packed, legacy; and one that lies."""
+    """A complete PCI device: modern, packed, legacy; and one that lies."""
     qemu, why_not = scene.qemu()
     if why_not:
         pytest.skip(why_not)
@@ -79,8 +79,8 @@ def test_registers(run):
 
 @pytest.mark.parametrize("keeps", [1, 1000])
 def test_silent_and_gone(run, keeps):
-    """A write that does not come back keeps nobody from taking the disk away:
-    it is sent again, and fails if that does not help either."""
+    """A lost write does not keep the driver from being unbound: it is sent
+    again after a reset, and fails if that does not help either."""
     qemu, why_not = scene.qemu()
     if why_not:
         pytest.skip(why_not)

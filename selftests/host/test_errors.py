@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What becomes of requests that the host fails, holds or delays."""
+"""Requests that the host fails, holds or delays."""
 
 import time
 
@@ -22,7 +22,7 @@ def failing(kind, props=None, **more):
 
 @pytest.mark.parametrize("kind", ["read", "write"])
 def test_error_is_reported(boot, kernel, kind):
-    """The guest is told, the neighbours are not hit, the disk goes on."""
+    """The request fails, others do not, and the disk continues to work."""
     g = boot(kernel=kernel, disks=[failing(kind)])
     mark, dev, writes = g.dmesg_mark(kind), g.dev(), kind == "write"
     for place in (BAD - 1, BAD + 1):
@@ -37,7 +37,7 @@ def test_error_is_reported(boot, kernel, kind):
 
 
 def test_error_in_a_crowd(boot):
-    """One request of many fails; all the others are right."""
+    """One request of many fails; all others succeed."""
     # Merged ones would fail together, and QEMU merges, too.
     g = boot(disks=[failing("write", props={"request-merging": False})])
     dev = g.dev()
@@ -52,7 +52,7 @@ def test_error_in_a_crowd(boot):
 
 
 def test_flush_error(boot):
-    """A flush that fails is what fsync says."""
+    """fsync reports a flush that fails."""
     g = boot(disks=[failing("flush")])
     write = f"dd if=/dev/zero of=/dev/{g.dev()} bs=4k count=1 "
     status, out = g.status(write + "conv=fsync")
@@ -78,7 +78,7 @@ def test_discard_error(boot):
 
 
 def test_one_request_stuck(boot):
-    """A write that the host holds waits, while all others come and go."""
+    """A write that the host holds waits, while all others complete."""
     g = boot(disks=[
         Disk(blkdebug={}, num_queues=queues, indirect=indirect)
         for queues, indirect in ((1, True), (2, True), (1, False))])
@@ -103,7 +103,7 @@ def one_request_stuck(g, n):
 
 
 def test_everything_stuck(boot):
-    """The host is away for a while: nothing fails, nothing is forgotten."""
+    """The host answers nothing for a while: no request fails or is lost."""
     g = boot(disks=[Disk(throttle={"iops-total": 20000})])
     with Busy(g, g.dev(), "--iodepth=64") as busy:
         for _ in range(3):
@@ -111,7 +111,7 @@ def test_everything_stuck(boot):
             g.wait_event("STOP")
             g.qmp("cont")
             g.wait_event("RESUME")
-            busy.goes_on()
+            busy.progresses()
 
 
 def test_slow_disk(boot):
@@ -138,7 +138,7 @@ def test_full_ring(boot):
 
 
 def test_host_stops_at_error(boot):
-    """werror=stop: the host repairs what is wrong, the guest never knows."""
+    """werror=stop: the host repairs the error, and the guest sees none."""
     g = boot(disks=[Disk(werror="stop", rerror="stop", blkdebug={
         "inject-error": [{"event": "none", "iotype": "write", "errno": 28,
                           "sector": BAD * 8, "once": True}]})])

@@ -166,11 +166,11 @@ done""")
                 s.dev.needs_reset()
             s.sh(f"wait_for 60 grep -qx {2 * n - 1} "
                  "/sys/block/$D/trouble/resets", timeout=90)
-            busy.goes_on()
+            busy.progresses()
             arm(s)
             s.sh(f"wait_for 60 grep -qx {2 * n} /sys/block/$D/trouble/resets",
                  timeout=90)
-            busy.goes_on()
+            busy.progresses()
         # There really is none: rings of another size cannot be had.
         size = f"/sys/block/{s.name}/ring_size"
         status, why = s.g.status(f"echo $(cat {size}) 2>&1 >{size}")

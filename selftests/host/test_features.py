@@ -39,8 +39,8 @@ def test_notification(scripted):
 
 # -- one queue alone ---------------------------------------------------------
 
-def trouble(s, what):
-    """One of the counts of what went wrong."""
+def errors(s, what):
+    """One of the error counters of the disk."""
     return int(s.sh(f"cat /sys/block/$D/trouble/{what}"))
 
 
@@ -52,7 +52,7 @@ def write_from(s, cpu, place):
 
 
 def written(s, place):
-    """Whether it is there."""
+    """Whether what write_from() wrote is on the disk."""
     return s.sh(f"dd if=/dev/$D bs=4k skip={place} count=1 iflag=direct "
                 f"2>/dev/null | cmp - /tmp/w{place}", check=False) == ""
 
@@ -60,7 +60,7 @@ def written(s, place):
 @pytest.mark.parametrize("ring", [(), ("RING_PACKED",)],
                          ids=["split", "packed"])
 def test_queue_reset(scripted, ring):
-    """One queue is reset while the others go on, and loses nothing."""
+    """One queue is reset while the others are used, and no data is lost."""
     s = scripted()
     s.be(MODERN + ring + ("RING_RESET",), queues=2, script=BadId())
     for n in range(1, 4):
@@ -71,7 +71,7 @@ def test_queue_reset(scripted, ring):
         assert written(s, n)
     assert len(s.dev.log.find("queue reset", 0)) == 3
     assert not s.dev.status_reg.history, "the device was reset"
-    assert trouble(s, "protocol") == trouble(s, "resets") == 3
+    assert errors(s, "protocol") == errors(s, "resets") == 3
     s.good("PCI-COMMON-07", "GEN-QRST-01", "GEN-QRST-03")
     s.copy()
     s.end()
@@ -90,7 +90,7 @@ def one_held(s, features):
 
 
 def test_queue_reset_does_not_help(scripted):
-    """The device is reset when a queue cannot be, or holds something."""
+    """The device is reset when the queue cannot be, or holds a request."""
     s = scripted()
     features = MODERN + ("RING_RESET",)
 
@@ -100,20 +100,20 @@ def test_queue_reset_does_not_help(scripted):
     arm(s)
     write_from(s, 0, 1).wait()
     assert written(s, 1)
-    assert trouble(s, "queue_resets") == 0 and trouble(s, "resets") == 1
+    assert errors(s, "queue_resets") == 0 and errors(s, "resets") == 1
     assert "queue 0 cannot be reset alone" in s.g.sh("dmesg")
     s.end()
 
     # A request that the device still works on may not be sent again.
     one_held(s, features)
     assert not s.dev.log.find("queue reset")
-    assert trouble(s, "queue_resets") == 0 and trouble(s, "resets") == 1
+    assert errors(s, "queue_resets") == 0 and errors(s, "resets") == 1
     s.end()
 
-    # Unless somebody knows that this device keeps to the rules.
+    # Unless the user says that this device keeps to the rules.
     s.sh("echo 1 >/sys/module/virtio_lite/parameters/trust_queue_reset")
     one_held(s, features)
-    assert trouble(s, "queue_resets") == trouble(s, "resets") == 1
+    assert errors(s, "queue_resets") == errors(s, "resets") == 1
     s.end()
 
 
@@ -142,7 +142,7 @@ def test_queue_reset_not_there(scripted):
     arm(s)
     write_from(s, 0, 1).wait()
     assert written(s, 1)
-    assert trouble(s, "resets") == 1
+    assert errors(s, "resets") == 1
     assert not s.dev.log.find("queue reset")
     s.end()
 
@@ -177,7 +177,7 @@ def test_in_order(scripted, ring):
         with Busy(s.g, s.name, "--iodepth=32 --size=4M"):
             pass
         s.good("GEN-CLEAN-01")
-        assert trouble(s, "protocol") == 0
+        assert errors(s, "protocol") == 0
         s.end()
 
 
@@ -518,7 +518,7 @@ def test_suspend_feature(scripted):
     with Busy(s.g, s.name, "--size=4M") as busy:
         for _ in range(2):
             s.g.sh(SLEEP, timeout=90)
-            busy.goes_on()
+            busy.progresses()
     assert s.dev.status_reg.history and 0 not in s.dev.status_reg.history
     s.good("GEN-SUSP-01", "GEN-SUSP-04")
     # One that does not get there is reset.

@@ -18,7 +18,7 @@ def able():
 
 
 def test_hostile_device():
-    """The kernel does not mind, nothing hangs, the module leaves."""
+    """No complaint of the kernel, no hang, and the module can be unloaded."""
     campaign = Campaign(None, io_seconds=8)
     campaign.run(SEEDS, lambda c: True)
     assert campaign.sum.rounds == len(SEEDS)
@@ -26,7 +26,7 @@ def test_hostile_device():
 
 
 def test_only_what_is_read_counts():
-    """A lie counts when the driver has gone past it, and not when told."""
+    """A lie counts when the driver has read it, and not when told."""
     lies = Hostile(7)
     queue, before = type("Q", (), {"index": 0}), lies.told
     lies._answer(queue, 3, "rings", "one")
@@ -44,10 +44,10 @@ def test_only_what_is_read_counts():
 def test_lies_are_the_seed():
     """The same seed makes the same device."""
     one, again, other = Hostile(7), Hostile(7), Hostile(8)
-    look = [(d.features, d.queues, d.queue_size, d.config,
+    drawn = [(d.features, d.queues, d.queue_size, d.config,
              [d.vector(None, "vector", n) for n in range(500)])
             for d in (one, again, other)]
-    assert look[0] == look[1] != look[2]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_complaint_is_noticed(monkeypatch):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hibernation: memory is written out, the power goes, and all comes back.
+"""Hibernation: memory is written to disk, and resumed after a power-off.
 
 The image is on an NVMe disk; the disks under test are in use meanwhile. The
 kernel that reads the image back has a driver of its own on them, which it takes
-from them before the one of the image goes on.
+from them before the kernel of the image continues.
 """
 
 import re
@@ -26,7 +26,7 @@ def fall_asleep(g):
 
 
 def wake(g, old):
-    """What @old had in memory goes on in @g."""
+    """Resume the memory image of @old in @g."""
     swap = g.sh(f"cat /sys/class/block/{g.dev(1)}/dev").strip()
     g.adopt(old)
     # This never ends: who asks for it belongs to a kernel that is no more.
@@ -61,7 +61,7 @@ def test_hibernate(boot, kernel, image, options):
 
 def hold_all(g):
     """A load of 32 requests, none of which the host finishes."""
-    # What is said while it goes to sleep is seen outside at once.
+    # The console shows at once what the kernel says while it suspends.
     g.sh("echo N >/sys/module/printk/parameters/console_suspend; "
          "echo 1 >/sys/power/pm_print_times")
     busy = Busy(g, g.dev(0), "--iodepth=32")
@@ -93,9 +93,9 @@ def taken_back(g):
 
 
 def is_well(g, busy, job):
-    """Awake again: nothing is lost, or done twice."""
+    """After waking up: no request is lost or done twice."""
     job.wait(60)
-    busy.goes_on()
+    busy.progresses()
     busy.stop()
     verify(g, g.dev(0), "--size=8M")
 
@@ -119,7 +119,7 @@ def test_suspend_in_flight(boot, kernel, host):
 @pytest.mark.full
 @pytest.mark.parametrize("host", ["slow", "stuck"])
 def test_hibernate_in_flight(boot, kernel, image, host):
-    """The same, and another QEMU goes on with it."""
+    """The same with hibernation, resumed in another QEMU."""
     files = [image(), image(SWAP)]
 
     def boots(**options):

@@ -35,7 +35,7 @@ def some(monkeypatch):
     ("7.2", "7.2.3-amd64"),
 ])
 def test_chosen(some, want, release):
-    """A series or a release is matched whole, never as the start of a number."""
+    """6.1 names a series or a release, and never the start of a number."""
     assert kernel.pick_kernel(want).release == release
 
 

@@ -73,7 +73,7 @@ def test_kexec(boot, kernel, carried, options):
     {"transport": "legacy"}, {"vectors": 0}],
     ids=lambda o: "-".join(map(str, o.values())))
 def test_crash_kernel(boot, kernel, carried, options):
-    """Under load: nobody shuts anything down, the device goes on meanwhile."""
+    """Under load: nothing is shut down, and the device still runs."""
     g = boot(kernel=kernel, mem=1024, files=carried,
              append="crashkernel=320M", disks=[Disk(size="128M", **options)])
     boot.dirty = True           # of the first kernel

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a device says of itself, or says too early, and the driver bears."""
+"""Devices with inconsistent limits, and devices that answer too early."""
 
 import pytest
 from conform import requests
@@ -11,7 +11,7 @@ WCE = "config+0x20"
 
 
 class TooEarly(Script):
-    """Gives something back as soon as it knows a ring."""
+    """Returns a buffer as soon as a ring is enabled."""
 
     told = 0
 
@@ -31,14 +31,14 @@ class TooEarly(Script):
 @pytest.mark.parametrize("ring", [(), ("RING_PACKED",)],
                          ids=["split", "packed"])
 def test_used_before_there_is_a_disk(scripted, kernel, ring):
-    """An answer before any request costs a reset, or is not looked at."""
+    """An answer before any request costs a reset, or is not read."""
     s = scripted(kernel=kernel)
     assert s.be(MODERN + ring, queues=2, script=TooEarly())
     assert s.dev.script.told
     s.sh("wait_for 20 grep -qx 1 /sys/block/$D/trouble/resets")
     s.copy()
     s.end()
-    # The same where there never is a disk: what was found has no one to tell.
+    # The same where the probe fails later: no disk can be reset then.
     assert s.be(MODERN + ring + ("BLK_SIZE_MAX",), queue_size=8,
                 script=TooEarly(), config={"size_max": 512}) is None
     assert s.dev.script.told
@@ -48,7 +48,7 @@ def test_used_before_there_is_a_disk(scripted, kernel, ring):
 
 
 class Ranges(Script):
-    """Keeps the lengths of discards and of write zeroes."""
+    """Records the lengths of discards and of write zeroes."""
 
     def __init__(self):
         self.lengths = []
@@ -106,7 +106,7 @@ def told(s):
 
 
 def test_cache_switched_under_a_write(scripted, kernel):
-    """A write that is on its way is flushed, whichever mode it met."""
+    """A write in flight is flushed, in whichever mode it was sent."""
     s = scripted(kernel=kernel)
     s.be(MODERN + ("BLK_CONFIG_WCE",), script=HoldRequests(OUT, hold=False))
     write = ("dd if=/dev/zero of=/dev/{0} bs=4k count=1 oflag=direct "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Disks that come, go, grow and sleep, also while they are in use."""
+"""Disks that are plugged, removed, resized and suspended, also in use."""
 
 import hashlib
 import time
@@ -17,7 +17,7 @@ def plug(g, disk):
     """Plug a disk in; its name in the guest once our driver has it."""
     g.plug(disk)
     bdf = g.bdf(disk)
-    # A kernel with upstream's driver built in has it first.
+    # Where upstream's driver is built in, it binds the disk first.
     g.sh(f"take_over {bdf}")
     return g.dev(disk)
 
@@ -50,7 +50,7 @@ def test_hotplug(boot, kernel, transport, rounds):
 @pytest.mark.parametrize("rounds", [
     2, pytest.param(10, marks=pytest.mark.full)])
 def test_unplug_busy(boot, kernel, rounds):
-    """The plug is pulled under load: the load is told, nothing hangs."""
+    """Unplug under load: the load gets errors, and nothing hangs."""
     late = [Disk(hotplug=True, transport="modern", **options) for options in (
         {}, {"indirect": False}, {"vectors": 0}, {"num_queues": 1})]
     g = boot(kernel=kernel, timeout=600, disks=[Disk(), *late])
@@ -68,7 +68,7 @@ def test_unplug_busy(boot, kernel, rounds):
 
 
 def test_unplug_stuck(boot):
-    """Unplugged while the host holds a request: gone once it lets go."""
+    """Unplugged while the host holds a request: removed once that completes."""
     late = Disk(hotplug=True, transport="modern", blkdebug={})
     g = boot(disks=[late], devices=[])
     objects, nodes = late.blockdevs(g.folder)
@@ -153,7 +153,7 @@ def test_shrink(boot, kernel):
 
 
 def test_resize_often(boot):
-    """Many changes, faster than anyone can look; the last one counts."""
+    """Many changes, faster than the guest reads them; the last one counts."""
     g = boot(disks=[Disk(size="64M")])
     with Busy(g, g.dev()):
         for n in range(1, 101):
@@ -181,8 +181,8 @@ def test_cpus_come_and_go(boot, kernel, vectors, orders):
                     g.sh(f"echo {state} "
                          f">/sys/devices/system/cpu/cpu{cpu}/online",
                          timeout=60)
-                    first.goes_on()
-                    second.goes_on()
+                    first.progresses()
+                    second.progresses()
 
 
 # -- the end -----------------------------------------------------------------
@@ -228,8 +228,8 @@ def asleep(g, how, wake, timeout=60):
         job = g.start(how)
         wake()
         job.wait(timeout)
-        first.goes_on()
-        second.goes_on()
+        first.progresses()
+        second.progresses()
 
 
 @pytest.mark.parametrize("level", [

@@ -2,14 +2,14 @@
 """Every guest program on every kernel; one pytest item each."""
 
 import pytest
-from vbl import VblError, program as room
+from vbl import VblError, program as harness
 
 
 def test_program(program, programs, request):
     path, want, kernel = program
     guest = programs.get(want, kernel)
     try:
-        got = room.run(guest, path.name, want.timeout)
+        got = harness.run(guest, path.name, want.timeout)
         programs.settle(want.fresh or got.outcome == "failed")
     except VblError:
         programs.drop()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices that misbehave: they are reset, and nothing is lost by it."""
+"""Devices that break the protocol are reset, and no data is lost."""
 
 import pytest
 from faults.inflight import (
-    held_is_there, hold, one_queue, start_write, trouble, used_jump,
-    used_not_in_flight, used_out_of_range, used_without_status, wait_trouble,
+    held_is_there, hold, one_queue, start_write, errors, used_jump,
+    used_not_in_flight, used_out_of_range, used_without_status, wait_errors,
     writes_of)
 from faults.load import Busy, dd, end_of_load
 from faults.qtest import Ring
@@ -16,28 +16,28 @@ PARAMS = "/sys/module/virtio_lite/parameters"
 # -- the device gives up -----------------------------------------------------
 
 def test_needs_reset(boot, kernel, line):
-    """QEMU finds nonsense in the ring and asks for a reset."""
+    """QEMU finds an invalid head in the ring and asks for a reset."""
     g = boot(kernel=kernel, devices=line.devices,
              disks=[one_queue(throttle={})])
     ring = Ring(g, line.connect())
 
-    # Once for sure with a request that the host has.
+    # Once with a request that QEMU certainly holds.
     held, before = hold(g), writes_of(g)
     ring.offend()
-    wait_trouble(g, "resets")
+    wait_errors(g, "resets")
     held.wait()
     assert writes_of(g) == before + 2
     held_is_there(g)
 
     with Busy(g, g.dev(), "--iodepth=32") as busy:
         for n in range(2, 5):
-            # Or the guest would write to the same place.
+            # Otherwise the guest could write the same ring slot.
             g.qmp("stop")
             ring.offend()
             g.qmp("cont")
-            wait_trouble(g, "resets", n)
-            busy.goes_on()
-    assert trouble(g, "protocol") == 0
+            wait_errors(g, "resets", n)
+            busy.progresses()
+    assert errors(g, "protocol") == 0
     end_of_load(g)
 
 
@@ -55,7 +55,7 @@ BREACHES = {
     {}, pytest.param({"packed": True}, marks=pytest.mark.full)],
     ids=lambda o: "-".join(o) or "plain")
 def test_breaches(boot, kernel, line, options):
-    """Whatever the ring says, a request ends when it was answered."""
+    """Whatever the ring says, a request completes when it was done."""
     g = boot(kernel=kernel, disks=[one_queue(throttle={}, **options)],
              devices=line.devices)
     ring = Ring(g, line.connect(), packed="packed" in options)
@@ -69,18 +69,18 @@ def test_breaches(boot, kernel, line, options):
         breach(ring, ring.newest())
         ring.interrupt()
         done += 1
-        wait_trouble(g, "resets", done)
+        wait_errors(g, "resets", done)
         held.wait()
         # Once when the host drained, once more when the guest sent it again.
         assert writes_of(g) == before + 2
         assert words in g.dmesg_since(mark)
-        assert trouble(g, "protocol") >= done
+        assert errors(g, "protocol") >= done
         held_is_there(g)
     end_of_load(g)
 
 
 def test_dead(boot, line):
-    """A device that does not learn is given up; nothing hangs."""
+    """A device that breaks the protocol after each reset is given up."""
     g = boot(disks=[one_queue(throttle={})],
              devices=line.devices, params="reset_attempts=1")
     ring = Ring(g, line.connect())
@@ -90,7 +90,7 @@ def test_dead(boot, line):
         ring.interrupt()
         if n == 0:
             held.wait()
-            wait_trouble(g, "resets")
+            wait_errors(g, "resets")
     out = held.wait(check=False)
     assert held.status and "Input/output error" in out
     dev = g.dev()
@@ -106,18 +106,18 @@ def test_dead(boot, line):
 
 @pytest.mark.full
 def test_slow(boot):
-    """The host takes its time: it is waited for, and people are told."""
+    """A slow host is waited for, and the kernel log says so."""
     g = boot(disks=[one_queue(blkdebug={})],
              params="request_timeout=1")
     mark = g.dmesg_mark("slow")
     g.qemu_io(g.disks[0], "break pwritev A")
     held = start_write(g)
-    wait_trouble(g, "slow", 2)
+    wait_errors(g, "slow", 2)
     assert not held.done
     assert "sector 16, is late: waiting" in g.dmesg_since(mark)
     g.qemu_io(g.disks[0], "resume A")
     held.wait()
-    assert trouble(g, "resets") == 0
+    assert errors(g, "resets") == 0
     held_is_there(g)
     end_of_load(g)
 
@@ -125,7 +125,7 @@ def test_slow(boot):
 # -- parameters --------------------------------------------------------------
 
 def test_parameters(boot):
-    """What makes no sense is refused, when loading and later."""
+    """Invalid values are refused, when loading and later."""
     g = boot(disks=[Disk()], driver=None)
     for bad in ("timeout_action=nonsense", "timeout_action=",
                 "request_timeout=0", "request_timeout=86401",

@@ -38,7 +38,7 @@ def sizes(s):
     return int(s.sh(f"cat {FILE}")), {q.size for q in s.dev.queues}
 
 
-def trouble(s, what):
+def errors(s, what):
     return int(s.sh(f"cat /sys/block/$D/trouble/{what}"))
 
 
@@ -56,12 +56,12 @@ def test_resize(scripted, kernel, ring):
             assert taken, said
             assert f"{s.dev.bdf}: {s.name}: rings of {size} desc" in said
             assert sizes(s) == (size, {size})
-            busy.goes_on()
+            busy.progresses()
     verify(s.g, s.name, "--size=2M --iodepth=64")
     for q in s.dev.queues:
         assert len(s.dev.log.find("queue reset", q.index)) == len(steps)
     assert not s.dev.status_reg.history, "the device was reset"
-    assert trouble(s, "resets") == 0
+    assert errors(s, "resets") == 0
     assert s.sh("cat /sys/block/$D/queue/nr_requests") == "16\n"
     s.good("PCI-COMMON-07", "PCI-COMMON-08", "PCI-COMMON-09", "GEN-QRST-01",
            "GEN-QRST-03")
@@ -123,7 +123,7 @@ class Refuse(Script):
 @pytest.mark.parametrize("ring", [
     "split", pytest.param("packed", marks=pytest.mark.full)])
 def test_device_refuses(scripted, kernel, ring):
-    """The device is reset, and the disk goes on with the rings it had."""
+    """The device is reset, and the disk keeps the rings it had."""
     s = scripted(kernel=kernel, params=PARAMS)
     s.be(RINGS[ring][0], **DEVICE, script=Refuse())
     with Busy(s.g, s.name, "--iodepth=64") as busy:
@@ -134,22 +134,22 @@ def test_device_refuses(scripted, kernel, ring):
             assert not taken and "rror" in said
             assert "rings stay as they are, ring_size 32 failed" in said
             assert sizes(s) == (128, {128})
-            assert trouble(s, "resets") == n
-            busy.goes_on()
+            assert errors(s, "resets") == n
+            busy.progresses()
         with s.dev.lock:
             s.dev.script.how = None
         taken, said = resize(s, 32)
         assert taken, said
-        busy.goes_on()
+        busy.progresses()
     s.copy()
     assert sizes(s) == (32, {32})
-    assert trouble(s, "protocol") == 0
+    assert errors(s, "protocol") == 0
     s.end()
 
 
 @pytest.mark.full
 def test_requests_do_not_come_back(scripted):
-    """What the device keeps is waited for, and nothing is done to the rings."""
+    """Held requests are waited for, and the rings do not change."""
     s = scripted(params=PARAMS)
     s.be(RESET, **DEVICE, script=HoldRequests(OUT, hold=False))
     with s.dev.lock:
@@ -172,7 +172,7 @@ def test_requests_do_not_come_back(scripted):
 
 
 def test_polled(scripted):
-    """Those who poll do not look into a ring that is gone."""
+    """Polling does not read a ring that was freed."""
     s = scripted(kernel="6.12", params=f"poll_queues=1 {PARAMS}")
     s.be(RESET, **DEVICE)
     job = s.g.start(
@@ -202,12 +202,12 @@ def test_device_breaks_down(scripted, kernel):
     job = again_and_again(s.g, s.name, "32", "64", "128")
     with Busy(s.g, s.name, "--iodepth=64") as busy:
         for _ in range(5):
-            before = trouble(s, "resets")
+            before = errors(s, "resets")
             with s.dev.lock:
                 s.dev.needs_reset()
             s.sh(f"wait_for 60 sh -c '[ $(cat /sys/block/{s.name}/trouble/"
                  f"resets) -gt {before} ]'", timeout=90)
-            busy.goes_on()
+            busy.progresses()
     s.copy()
     s.end()
     assert int(job.wait(60, check=False).split()[-1]) > 5
@@ -229,7 +229,7 @@ def begin(s):
 
 
 def end(s, busy, job, why):
-    """All who used the disk are told, and nothing of it is left."""
+    """Every user of the disk gets an error, and nothing of it is left."""
     out = job.wait(60, check=False)
     assert job.status and why in out
     busy.ends()
@@ -267,7 +267,7 @@ def test_gone_before_reset(scripted, kernel, gone):
     s.sh(f"wait_for 30 grep -q freeze_queue_wait /proc/$(cat /run/vbl/"
          f"{job.ident}.pid)/stack", timeout=60)
     goes(s, gone)
-    # It was reset in vain, and is given up.
+    # The reset did not help, and the device is given up.
     end(s, busy, job, "No such device")
     assert not s.dev.log.find("queue reset")
 
@@ -299,9 +299,9 @@ def test_resets_and_sleep(stock):
     with Busy(g, g.dev(), "--iodepth=64") as busy:
         for _ in range(3):
             g.sh(f"echo 1 >{node}/reset", timeout=60)
-            busy.goes_on()
+            busy.progresses()
         g.sh(SLEEP, timeout=90)
-        busy.goes_on()
+        busy.progresses()
     assert g.sh(f"cat /sys/block/{g.dev()}/trouble/resets") == "3\n"
     verify(g, g.dev(), "--size=4M")
     g.sh(f"echo {g.bdf(0)} >{node}/driver/unbind", timeout=60)
@@ -311,7 +311,7 @@ def test_resets_and_sleep(stock):
 @pytest.mark.parametrize("rounds", [
     1, pytest.param(5, marks=pytest.mark.full)])
 def test_unplugged(stock, rounds):
-    """The plug is pulled under load, amid resizes: nothing hangs."""
+    """Unplug under load, during resizes: nothing hangs."""
     g = stock(hotplug=True)
     for _ in range(rounds):
         g.plug(g.disks[0])
@@ -319,7 +319,7 @@ def test_unplugged(stock, rounds):
         dev = g.dev()
         busy = Busy(g, dev, "--iodepth=64")
         job = again_and_again(g, dev, "128", "256")
-        busy.goes_on(200)
+        busy.progresses(200)
         g.unplug(g.disks[0], timeout=60)
         busy.ends()
         assert int(job.wait(60, check=False).split()[-1]) > 0
@@ -336,7 +336,7 @@ def test_stock(stock, packed):
     with Busy(g, g.dev()) as busy:
         for size in ("128", "200", "256") if packed else ("128", "256"):
             g.sh(f"echo {size} >{file} && grep -qx {size} {file}", timeout=60)
-            busy.goes_on()
+            busy.progresses()
     verify(g, g.dev(), "--size=8M")
     assert g.sh(f"cat /sys/block/{g.dev()}/trouble/resets") == "0\n"
     mark = g.dmesg_mark("legacy")

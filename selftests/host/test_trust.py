@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What happens to a disk from outside: resets, lost interrupts, lost requests.
+"""Resets by others, lost interrupts, lost requests.
 
-In each case the load goes on and every byte that was written is there.
+In each case the load continues and every byte that was written is there.
 """
 
 import pytest
 from faults.inflight import (
     AER, AER_PORT, bus_error, held_is_there, hold, length_huge, length_zero,
     lose, never_written, one_queue, out_of_range, spoil, start_write, too_far,
-    too_far_back, trouble, twice, wait_trouble, writes_of)
+    too_far_back, errors, twice, wait_errors, writes_of)
 from faults.load import Busy, dd, end_of_load
 from faults.qtest import Ring
 from vbl import Disk
@@ -34,9 +34,9 @@ def test_function_reset(boot, kernel, options):
             g.sh(f"echo {way} >{node}/reset_method")
             for _ in range(3):
                 g.sh(f"echo 1 >{node}/reset", timeout=60)
-                busy.goes_on()
+                busy.progresses()
                 done += 1
-    assert trouble(g, "resets") == done
+    assert errors(g, "resets") == done
     end_of_load(g)
 
 
@@ -52,21 +52,21 @@ def test_bus_error(boot, kernel, options):
     with Busy(g, g.dev(), "--iodepth=32") as busy:
         for n in range(1, 4):
             bus_error(g)
-            wait_trouble(g, "resets", n)
-            busy.goes_on()
+            wait_errors(g, "resets", n)
+            busy.progresses()
     assert g.dmesg_since(mark).count("device recovery successful") == 3
     end_of_load(g)
 
 
 @pytest.mark.full
 def test_bus_error_without_reset(boot, kernel):
-    """The kernel cannot reset the slot, and tells nobody but the user."""
+    """The kernel cannot reset the slot: the user is told, the driver is not."""
     g = boot(kernel=kernel, disks=[Disk(transport="modern", **AER)])
     mark = g.dmesg_mark("error")
     with Busy(g, g.dev(), "--iodepth=32") as busy:
         bus_error(g)
-        wait_trouble(g, "resets", 1, timeout=90)
-        busy.goes_on()
+        wait_errors(g, "resets", 1, timeout=90)
+        busy.progresses()
     log = g.dmesg_since(mark)
     assert "device recovery failed" in log
     assert "its slot was not reset in 60 seconds" in log
@@ -78,37 +78,37 @@ def test_bus_error_without_reset(boot, kernel):
     pytest.param({"transport": "legacy"}, marks=pytest.mark.full)],
     ids=lambda o: "-".join(o) or "plain")
 def test_bus_master_off(boot, kernel, options):
-    """Somebody takes the device's way to memory away, and gives it back."""
+    """Bus mastering is switched off, and on again."""
     g = boot(kernel=kernel, params="request_timeout=1",
              disks=[Disk(**{"transport": "modern", **options})])
     dev, bdf = g.dev(), g.bdf(0)
     with Busy(g, dev, "--iodepth=32") as busy:
         for n in range(1, 4):
             g.sh(f"setpci -s {bdf} COMMAND=0:4")
-            wait_trouble(g, "resets", n)
-            busy.goes_on()
+            wait_errors(g, "resets", n)
+            busy.progresses()
             # It works because the driver switched it on again.
             assert g.sh(f"setpci -s {bdf} COMMAND").strip()[-1] in "4567"
         for n in range(5):
             g.sh(f"setpci -s {bdf} COMMAND=0:4; usleep 20000; "
                  f"setpci -s {bdf} COMMAND=4:4")
-            busy.goes_on()
+            busy.progresses()
     end_of_load(g)
 
 
 # -- interrupts that do not come ---------------------------------------------
 
 def finds_lost(g, silence, speak):
-    """A request without an interrupt ends by the timeout; then all is well."""
+    """A request without an interrupt completes by the timeout."""
     dev = g.dev()
     assert dd(g, dev, 0, write=True)[0] == 0
-    before = trouble(g, "lost_interrupts")
+    before = errors(g, "lost_interrupts")
     silence()
     assert start_write(g).wait(60) is not None
-    assert trouble(g, "lost_interrupts") > before
+    assert errors(g, "lost_interrupts") > before
     speak()
     held_is_there(g)
-    assert trouble(g, "resets") == 0
+    assert errors(g, "resets") == 0
     assert "an interrupt was lost" in g.sh("dmesg")
 
 
@@ -137,7 +137,7 @@ def test_lost_intx(boot, kernel, transport):
 # -- requests that do not come back, by what the user wants ------------------
 
 def lost_auto(g, ring):
-    """Younger ones came back: it was lost, and the reset brings it back."""
+    """Younger requests completed: this one is lost, and a reset repeats it."""
     held = hold(g)
     reads = g.start(f"while [ ! -e /tmp/enough ]; do dd if=/dev/{g.dev()} "
                     "of=/dev/null bs=4k count=4 iflag=direct 2>/dev/null || "
@@ -145,44 +145,44 @@ def lost_auto(g, ring):
     held.wait(90)
     g.sh("touch /tmp/enough")
     reads.wait()
-    assert trouble(g, "lost_completions") == 1
-    assert trouble(g, "resets") == 1
+    assert errors(g, "lost_completions") == 1
+    assert errors(g, "resets") == 1
 
 
 def lost_reset(g, ring):
-    """Whatever is late is sent again, without asking why."""
+    """A late request is sent again after a reset, whatever the reason."""
     before = writes_of(g)
     lose(g, ring).wait(60)
-    assert trouble(g, "resets") == 1
-    assert trouble(g, "lost_completions") == 0
+    assert errors(g, "resets") == 1
+    assert errors(g, "lost_completions") == 0
     assert writes_of(g) == before + 2
 
 
 def lost_fail(g, ring):
-    """What is late fails, once the device cannot touch it any more."""
+    """A late request fails, once the device cannot touch its memory."""
     held = lose(g, ring)
     out = held.wait(60, check=False)
     assert held.status and "Input/output error" in out
-    assert trouble(g, "resets") == 1
-    # Only that one: the disk goes on.
+    assert errors(g, "resets") == 1
+    # Only that one: the disk still works.
     assert dd(g, g.dev(), 100, write=True)[0] == 0
 
 
 def lost_wait(g, ring):
-    """Nothing is done but told: however late it is, it is waited for."""
+    """A late request is reported, and waited for."""
     held = lose(g, ring)
-    wait_trouble(g, "slow", 2, timeout=60)
+    wait_errors(g, "slow", 2, timeout=60)
     assert not held.done
     ring.used_idx += 1
     ring.interrupt()
     held.wait()
-    assert trouble(g, "resets") == 0
+    assert errors(g, "resets") == 0
 
 
 @pytest.mark.parametrize("case", [lost_auto, lost_reset, lost_fail, lost_wait],
                          ids=lambda c: c.__name__)
 def test_lost_completion(boot, kernel, line, case):
-    """What timeout_action says, happens."""
+    """The driver does what timeout_action says."""
     action = case.__name__.partition("_")[2]
     g = boot(kernel=kernel, devices=line.devices,
              disks=[one_queue(throttle={})],
@@ -201,7 +201,7 @@ SPOILERS = {never_written: True, twice: True, out_of_range: True,
 
 
 def test_spoiled_completions(boot, kernel, line):
-    """A completion that is true but for one number."""
+    """A completion in which one number is wrong."""
     g = boot(kernel=kernel, devices=line.devices,
              disks=[one_queue(throttle={})], params="reset_attempts=20")
     ring = Ring(g, line.connect())
@@ -213,7 +213,7 @@ def test_spoiled_completions(boot, kernel, line):
         held_is_there(g)
         if bad:
             resets += 1
-            wait_trouble(g, "resets", resets)
-        assert trouble(g, "resets") == resets, how.__name__
-        assert trouble(g, "protocol") == resets, how.__name__
+            wait_errors(g, "resets", resets)
+        assert errors(g, "resets") == resets, how.__name__
+        assert errors(g, "protocol") == resets, how.__name__
     end_of_load(g)

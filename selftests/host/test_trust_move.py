@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The host under a running disk changes: another QEMU, a file, a new backend.
 
-The load writes blocks, reads older ones back, and says which of them are safe;
-it never learns that anything happened.
+The load writes blocks, reads older ones back, and acknowledges which of them
+are safe; it sees no error.
 """
 
 import os
@@ -23,7 +23,7 @@ SOME = [pytest.param(RINGS[r], id=r, marks=[] if r in ("split", "legacy")
 
 @pytest.mark.parametrize("options", SOME)
 def test_live_migration(boot, kernel, tmp_path, options):
-    """From QEMU to QEMU to QEMU while it writes."""
+    """Two live migrations while the guest writes."""
     m = Moving(boot, kernel, tmp_path, options)
     m.go(3)
     m.end()
@@ -32,7 +32,7 @@ def test_live_migration(boot, kernel, tmp_path, options):
 
 @pytest.mark.parametrize("options", SOME)
 def test_save_and_restore(boot, kernel, tmp_path, options):
-    """Into a file, and out of it again in another process."""
+    """Saved to a file, and restored in another QEMU."""
     m = Moving(boot, kernel, tmp_path, options)
     for n in range(2):
         state = tmp_path / f"state{n}"
@@ -55,12 +55,12 @@ def backend(tmp_path, image):
 
 
 def test_backend_comes_back(boot, kernel, backend):
-    """The process behind the disk is killed under load, and comes back."""
+    """The process that serves the disk is killed under load, and restarted."""
     g = boot_beside(boot, kernel, backend)
     dev = g.sh("disk_of 0000:00:08.0").strip()
     with Busy(g, dev, "--iodepth=32") as busy:
         for _ in range(3):
             backend.kill()
             backend.start()
-            busy.goes_on()
+            busy.progresses()
     g.sh(GONE)

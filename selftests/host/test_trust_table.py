@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make trust: what it counts, and that both drivers get what they deserve."""
+"""make trust: what it counts, for both drivers."""
 
 import pytest
-from trust import held, rows, whole
+from trust import held, own_guest, rows
 from trust.tally import Tally, table
 from vbl import GuestHung, KernelComplained, ktap, record
 
@@ -40,7 +40,7 @@ HUNG = ("INFO: task dd:77 blocked for more than 5 seconds.\n"
     ("kernel BUG at x.c:2!\nOops: invalid opcode\nCall Trace:\n", 1),
 ], ids=("quiet", "hung", "still hung", "two hung", "two", "bug"))
 def test_splats(log, n):
-    """Reports, not their lines; a task that hangs on is one."""
+    """Reports are counted, not lines; a hung task counts once."""
     assert ktap.reports(log) == n
     assert bool(ktap.scan_log(log)) == bool(n)
     assert Tally(1).heard(log).good == (not n)
@@ -89,12 +89,12 @@ def test_campaign(error, want):
     def run(kernel, driver, times):
         if error:
             raise error
-    assert whole.campaign(run)(None, "lite", 4, None) == want
+    assert own_guest.campaign(run)(None, "lite", 4, None) == want
 
 
 def test_blocks_are_counted():
     """A campaign that knows how many it lost."""
-    got = whole.campaign(lambda *_: 6)(None, "lite", 4, None)
+    got = own_guest.campaign(lambda *_: 6)(None, "lite", 4, None)
     assert (got.lost, got.good) == (6, False)
 
 
@@ -139,7 +139,7 @@ def test_page_is_of_these_faults():
     "used id given back twice",
     pytest.param("used element never written", marks=pytest.mark.full)])
 def test_both_drivers(kernel, fault):
-    """Ours goes on in the same guest; upstream's loses the disk."""
+    """Ours keeps the disk in the same guest; upstream's loses it."""
     with held.Stage() as stage:
         for name in (fault, "interrupt lost, MSI-X"):
             ours = rows.FAULTS[name](kernel, "lite", 2, stage)

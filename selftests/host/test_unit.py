@@ -8,9 +8,9 @@ import pytest
 from vbl import TREE
 
 
-def make(room, *words):
-    """Run make in a room of the self-tests; what it says is shown."""
-    got = subprocess.run(["make", "-s", "-C", TREE / "selftests" / room,
+def make(folder, *words):
+    """Run make in a folder of the self-tests; what it says is shown."""
+    got = subprocess.run(["make", "-s", "-C", TREE / "selftests" / folder,
                           *words], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True)
     print(got.stdout)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Faults with guests of their own: the disk goes, or the host changes."""
+"""Faults that need a guest of their own: the disk is removed, or the host
+changes."""
 
 import contextlib
 import os
@@ -20,7 +21,7 @@ from .tally import Tally
 
 @contextlib.contextmanager
 def folder():
-    """A folder for a moment."""
+    """A temporary folder."""
     path = Path(tempfile.mkdtemp(prefix="vbl-trust-"))
     try:
         yield path
@@ -29,7 +30,7 @@ def folder():
 
 
 def campaign(run):
-    """A row of something that raises at the first thing that is wrong."""
+    """A row of the table of run(), which raises at the first error."""
     def tried(kernel, driver, times, _stage):
         try:
             lost = run(kernel, driver, times) or 0
@@ -41,7 +42,7 @@ def campaign(run):
 
 
 def removed(what):
-    """One of those of make soak."""
+    """A campaign of make soak."""
     return campaign(lambda kernel, driver, times: removal.campaign(
         what, times, kernel=kernel, driver=driver) and 0)
 
@@ -68,7 +69,7 @@ def booting(driver):
 
 
 def migrated(kernel, driver, times):
-    """From QEMU to QEMU under load."""
+    """Live migration under load."""
     with folder() as there, booting(driver) as boot:
         m = Moving(boot, kernel, there, {"transport": "modern"})
         m.go(times)
@@ -77,7 +78,7 @@ def migrated(kernel, driver, times):
 
 
 def backend_killed(kernel, driver, times):
-    """The process behind the disk dies under load, and is started again."""
+    """The process that serves the disk is killed under load, and restarted."""
     with folder() as there, booting(driver) as boot:
         image = there / "disk"
         image.touch()
@@ -88,12 +89,12 @@ def backend_killed(kernel, driver, times):
                 for _ in range(times):
                     backend.kill()
                     backend.start()
-                    busy.goes_on()
+                    busy.progresses()
             ktap.must_be_quiet(g.sh("dmesg"))
 
 
 def surprise(kernel, driver, times, _stage):
-    """The device is pulled out: all of it reads 0xff, and nobody was told."""
+    """Surprise removal: every register reads 0xff from one moment on."""
     qemu, why_not = scene.qemu()
     if why_not:
         return why_not
@@ -114,7 +115,7 @@ def surprise(kernel, driver, times, _stage):
 
 
 def pulled(g, dev, driver):
-    """Once; what is to be written then has to fail."""
+    """Remove it once; the writes in flight and after that must fail."""
     dev.pci.gone = False
     dev.become()
     name = scene.bind(g, dev, driver)
@@ -129,13 +130,13 @@ def pulled(g, dev, driver):
     held.ends(g, [job], held.HANGS)
     after = g.start(command)
     held.ends(g, [job, after], held.HANGS)
-    # To fail is what they have to do.
+    # They must fail.
     seen = {"ok": "lies", "fails": "ok", "hangs": "hangs"}
-    fates = {what: seen[held.fate(g, of, 0)]
+    outcomes = {what: seen[held.outcome(g, of, 0)]
              for what, of in (("write", job), ("next write", after))}
-    fates["unbind"] = held.fate(g, g.start(
+    outcomes["unbind"] = held.outcome(g, g.start(
         f"echo {dev.bdf} >/sys/bus/pci/devices/{dev.bdf}/driver/unbind"))
-    one = held.counted(fates)
+    one = held.counted(outcomes)
     one.lost = None
     return one.heard(held.said(g, mark))
 

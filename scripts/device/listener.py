@@ -7,8 +7,8 @@ import socket
 import threading
 
 
-class Door(threading.Thread):
-    """What vfio_user and vhost_user share: a listener, a client, events.
+class Listener(threading.Thread):
+    """What vfio_user and vhost_user share: a socket, a client, events.
 
     header_size     bytes that each message begins with
     message()       handles one message: its header and its descriptors, of
@@ -105,14 +105,14 @@ class Door(threading.Thread):
     def handle(self, handler, *args):
         """Run a handler under the device's lock; (answer, whether it failed).
 
-        What goes wrong in it is told to the test, by the device.
+        An exception in it is kept in dev.errors, which the test sees.
         """
         with self.dev.changed:
             try:
                 return handler(*args), False
-            except Exception as e:      # a script's mistake must not be lost
-                self.dev.trouble.append(e)
-                self.dev.log.add("trouble", repr(e))
+            except Exception as e:      # the test must see it
+                self.dev.errors.append(e)
+                self.dev.log.add("error", repr(e))
                 return b"", True
             finally:
                 self.dev.changed.notify_all()
