@@ -12,7 +12,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
-#include "virtio_ring_lite.h"
+#include "ring/packed.h"
 #include "trace/virtio_lite_trace.h"
 
 static size_t vring_packed_desc_size(unsigned int num)

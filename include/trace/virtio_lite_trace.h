@@ -18,7 +18,7 @@
 #include <linux/pci.h>
 #include <linux/tracepoint.h>
 #include "virtio_lite.h"
-#include "virtio_ring_lite.h"
+#include "virtio_queue.h"
 
 TRACE_EVENT(virtio_pci_probe,
 	TP_PROTO(struct pci_dev *pdev, bool legacy),

@@ -52,12 +52,12 @@ def hold(g, place=2, second=False):
 
 def errors(g, what, disk=0):
     """One of the error counters of a disk, as its driver shows it."""
-    return int(g.sh(f"cat /sys/block/{g.dev(disk)}/trouble/{what}"))
+    return int(g.sh(f"cat /sys/block/{g.dev(disk)}/errors/{what}"))
 
 
 def wait_errors(g, what, least=1, timeout=30):
     """Wait until an error counter has reached @least."""
-    g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/trouble/"
+    g.sh(f"wait_for {timeout} sh -c '[ $(cat /sys/block/{g.dev()}/errors/"
          f"{what}) -ge {least} ]'", timeout=timeout + 20)
 
 

@@ -192,7 +192,7 @@ class Used(Moves):
         an error that no action caused."""
         self.g.dmesg_check(mark)
         counts = dict(row.split(":") for row in self.g.sh(
-            f"cd /sys/block/{self.g.dev()}/trouble && grep . *").split())
+            f"cd /sys/block/{self.g.dev()}/errors && grep . *").split())
         for what in ERRORS - self.expected:
             if int(counts[what]):
                 raise VblError(f"no action caused this error: {what} "

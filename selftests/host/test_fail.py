@@ -95,7 +95,7 @@ while :; do
 	dd if=/dev/$disk of=/dev/null bs=64k count=16 iflag=direct \
 		2>/dev/null || exit 1
 done
-[ $done = 1 ] && [ $(cat trouble/resets) = 0 ] || exit 1
+[ $done = 1 ] && [ $(cat errors/resets) = 0 ] || exit 1
 cd / && rmmod virtio_lite || exit 1
 echo "points $((i - 1))"
 """.replace("@PARAMS@", PARAMS)

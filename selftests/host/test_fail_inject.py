@@ -101,7 +101,7 @@ RESIZE = r"""
 	[ $left = 0 ] || break
 	[ $status = 0 ] || failed=$((failed + 1))
 	[ $status = 0 ] || grep -q "allocate memory" /tmp/err || die "why"
-	[ $(cat $(dirname $size)/trouble/resets) = 0 ] || die "was reset"
+	[ $(cat $(dirname $size)/errors/resets) = 0 ] || die "was reset"
 	reads || die "cannot be read"
 """
 
@@ -165,10 +165,10 @@ done""")
             with s.dev.lock:
                 s.dev.needs_reset()
             s.sh(f"wait_for 60 grep -qx {2 * n - 1} "
-                 "/sys/block/$D/trouble/resets", timeout=90)
+                 "/sys/block/$D/errors/resets", timeout=90)
             busy.progresses()
             arm(s)
-            s.sh(f"wait_for 60 grep -qx {2 * n} /sys/block/$D/trouble/resets",
+            s.sh(f"wait_for 60 grep -qx {2 * n} /sys/block/$D/errors/resets",
                  timeout=90)
             busy.progresses()
         # There really is none: rings of another size cannot be had.

@@ -41,7 +41,7 @@ def test_notification(scripted):
 
 def errors(s, what):
     """One of the error counters of the disk."""
-    return int(s.sh(f"cat /sys/block/$D/trouble/{what}"))
+    return int(s.sh(f"cat /sys/block/$D/errors/{what}"))
 
 
 def write_from(s, cpu, place):
@@ -67,7 +67,7 @@ def test_queue_reset(scripted, ring):
         s.dev.script.queue_reset_seconds = 0.3 * (n == 3)
         arm(s)
         write_from(s, 0, n).wait()
-        s.sh(f"wait_for 20 grep -qx {n} /sys/block/$D/trouble/queue_resets")
+        s.sh(f"wait_for 20 grep -qx {n} /sys/block/$D/errors/queue_resets")
         assert written(s, n)
     assert len(s.dev.log.find("queue reset", 0)) == 3
     assert not s.dev.status_reg.history, "the device was reset"
@@ -478,7 +478,7 @@ def test_poll_recover(scripted):
         s.dev.wait(lambda d: d.log.count > seen + 200 or job.done, 60)
         with s.dev.lock:
             s.dev.needs_reset()
-        s.sh(f"wait_for 30 grep -qx {n} /sys/block/$D/trouble/resets")
+        s.sh(f"wait_for 30 grep -qx {n} /sys/block/$D/errors/resets")
     job.wait(120)
     s.good()
     s.end()

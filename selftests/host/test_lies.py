@@ -35,7 +35,7 @@ def test_used_before_there_is_a_disk(scripted, kernel, ring):
     s = scripted(kernel=kernel)
     assert s.be(MODERN + ring, queues=2, script=TooEarly())
     assert s.dev.script.told
-    s.sh("wait_for 20 grep -qx 1 /sys/block/$D/trouble/resets")
+    s.sh("wait_for 20 grep -qx 1 /sys/block/$D/errors/resets")
     s.copy()
     s.end()
     # The same where the probe fails later: no disk can be reset then.

@@ -39,7 +39,7 @@ def sizes(s):
 
 
 def errors(s, what):
-    return int(s.sh(f"cat /sys/block/$D/trouble/{what}"))
+    return int(s.sh(f"cat /sys/block/$D/errors/{what}"))
 
 
 @pytest.mark.parametrize("ring", [
@@ -205,7 +205,7 @@ def test_device_breaks_down(scripted, kernel):
             before = errors(s, "resets")
             with s.dev.lock:
                 s.dev.needs_reset()
-            s.sh(f"wait_for 60 sh -c '[ $(cat /sys/block/{s.name}/trouble/"
+            s.sh(f"wait_for 60 sh -c '[ $(cat /sys/block/{s.name}/errors/"
                  f"resets) -gt {before} ]'", timeout=90)
             busy.progresses()
     s.copy()
@@ -302,7 +302,7 @@ def test_resets_and_sleep(stock):
             busy.progresses()
         g.sh(SLEEP, timeout=90)
         busy.progresses()
-    assert g.sh(f"cat /sys/block/{g.dev()}/trouble/resets") == "3\n"
+    assert g.sh(f"cat /sys/block/{g.dev()}/errors/resets") == "3\n"
     verify(g, g.dev(), "--size=4M")
     g.sh(f"echo {g.bdf(0)} >{node}/driver/unbind", timeout=60)
     assert int(job.wait(60, check=False).split()[-1]) > 5
@@ -338,7 +338,7 @@ def test_stock(stock, packed):
             g.sh(f"echo {size} >{file} && grep -qx {size} {file}", timeout=60)
             busy.progresses()
     verify(g, g.dev(), "--size=8M")
-    assert g.sh(f"cat /sys/block/{g.dev()}/trouble/resets") == "0\n"
+    assert g.sh(f"cat /sys/block/{g.dev()}/errors/resets") == "0\n"
     mark = g.dmesg_mark("legacy")
     status, out = g.status(f"echo 128 >/sys/block/{g.dev(1)}/ring_size")
     assert status and "not supported" in out

@@ -11,7 +11,7 @@
 #define INDIRECT	4
 #define DESC_SIZE	16
 
-/* device.c */
+/* device_main.c */
 __printf(2, 3)
 int device_complain(struct device *d, const char *fmt, ...);
 
