@@ -76,6 +76,16 @@ static int vp_set_dma_mask(struct vp_device *vp)
 /* The kernel itself waits no longer for a device to come back. */
 #define VP_RESET_WAIT		(60 * HZ)
 
+/*
+ * The state that the PCI core restores may be of a time when the device could be
+ * reset. The disk driver enables DMA again when it sees a reset end.
+ */
+static void vp_restore_master(struct vp_device *vp)
+{
+	if (!vp->dma)
+		pci_clear_master(vp->pdev);
+}
+
 static void virtio_pci_reset_prepare(struct pci_dev *pdev)
 {
 	struct vp_device *vp = pci_get_drvdata(pdev);
@@ -87,7 +97,7 @@ static void virtio_pci_reset_done(struct pci_dev *pdev)
 {
 	struct vp_device *vp = pci_get_drvdata(pdev);
 
-	pci_set_master(pdev);
+	vp_restore_master(vp);
 	/* It was used up when it was restored; the next may be a slot reset. */
 	pci_save_state(pdev);
 	virtio_device_reset_done(&vp->vdev, 0);
@@ -103,7 +113,7 @@ static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
 	virtio_device_reset_prepare(&vp->vdev);
 	if (state == pci_channel_io_frozen) {
 		vp->reset_awaited = true;
-		mod_delayed_work(system_unbound_wq, &vp->reset_work, VP_RESET_WAIT);
+		mod_delayed_work(system_freezable_wq, &vp->reset_work, VP_RESET_WAIT);
 		return PCI_ERS_RESULT_NEED_RESET;
 	}
 	vp->reset_awaited = false;
@@ -114,7 +124,7 @@ static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
 static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
 {
 	pci_restore_state(pdev);
-	pci_set_master(pdev);
+	vp_restore_master(pci_get_drvdata(pdev));
 	pci_save_state(pdev);
 	return PCI_ERS_RESULT_RECOVERED;
 }
@@ -138,7 +148,7 @@ static void vp_reset_work(struct work_struct *work)
 
 	/* Whoever has it may be removing this device, and wait for this work. */
 	if (!device_trylock(&vp->pdev->dev)) {
-		mod_delayed_work(system_unbound_wq, &vp->reset_work, HZ);
+		mod_delayed_work(system_freezable_wq, &vp->reset_work, HZ);
 		return;
 	}
 	if (vp->reset_awaited) {
@@ -193,7 +203,8 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->vdev.transport = &vp_transport;
 	trace_virtio_pci_probe(pdev, vp->vdev.legacy);
 
-	pci_set_master(pdev);
+	/* Not a bus master before its queues are set up; see vp_enable_dma(). */
+	pci_clear_master(pdev);
 	err = register_virtio_device(&vp->vdev);
 	if (err)
 		goto err_register;
@@ -265,11 +276,9 @@ static int virtio_pci_resume(struct device *dev)
 	int err;
 
 	err = pci_enable_device(vp->pdev);
-	if (!err) {
-		pci_set_master(vp->pdev);
-		if (vp->nvqs)
-			err = vp_request_irqs(vp);
-	}
+	vp_restore_master(vp);
+	if (!err && vp->nvqs)
+		err = vp_request_irqs(vp);
 	/* Also the bad news has to get there, or requests wait for ever. */
 	return virtio_device_restore(&vp->vdev, err);
 }

@@ -248,3 +248,42 @@ int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
 	spin_unlock(&vvq->poll_lock);
 	return found;
 }
+
+/**
+ * virtblk_hold_completion() - take the completion of a queue from its interrupt
+ * @vvq: the queue
+ *
+ * The handler of the interrupt may run on, but no longer looks into the ring.
+ * Context: may sleep. virtblk_release_completion() gives it back.
+ */
+void virtblk_hold_completion(struct virtblk_vq *vvq)
+{
+	struct virtio_device *vdev = vvq->vblk->vdev;
+
+	WRITE_ONCE(vvq->vq.callback, virtqueue_note_interrupt);
+	vdev->transport->sync_irq(vdev, vvq->vq.index);
+}
+
+/**
+ * virtblk_release_completion() - the interrupt owns the completion again
+ * @vvq: the queue, after virtblk_hold_completion()
+ *
+ * No other interrupt may come for what one came for meanwhile, so that is taken
+ * first. Context: may sleep.
+ */
+void virtblk_release_completion(struct virtblk_vq *vvq)
+{
+	struct virtqueue *vq = &vvq->vq;
+
+	for (;;) {
+		/* What is noted from here on may have been for what comes later. */
+		smp_store_mb(vq->missed, false);
+		vq->handler(vq);
+		/* An interrupt that was not noted by then finds the handler. */
+		smp_store_mb(vq->callback, vq->handler);
+		if (!READ_ONCE(vq->missed))
+			return;
+		virtblk_hold_completion(vvq);
+		cond_resched();
+	}
+}

@@ -9,6 +9,8 @@ irqreturn_t virtblk_done(struct virtqueue *vq);
 irqreturn_t virtblk_done_in_order(struct virtqueue *vq);
 irqreturn_t virtblk_done_polled(struct virtqueue *vq);
 int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
+void virtblk_hold_completion(struct virtblk_vq *vvq);
+void virtblk_release_completion(struct virtblk_vq *vvq);
 void virtblk_request_done(struct request *rq);
 
 #endif /* _BLK_COMPLETE_H */

@@ -136,6 +136,9 @@ int virtblk_restore(struct virtio_device *vdev, int err)
 		return 0;
 	}
 	vblk->paused = false;
+	/* It was suspended in order, so it may go on with its memory. */
+	if (!err && asleep)
+		vdev->transport->enable_dma(vdev);
 	if (err || !asleep || virtio_resume_device(vdev))
 		return virtblk_finish_reset(vblk, err);
 

@@ -3,6 +3,7 @@
  * The queues of a disk: how many, how deep, with how much memory; and which CPU
  * uses which.
  */
+#include <linux/crash_dump.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "blk/complete.h"
@@ -42,6 +43,12 @@ static void virtblk_choose_queues(struct virtblk *vblk)
 {
 	unsigned int n = vblk->limits.num_queues;
 
+	/* Older block layers use one, whatever they are told. */
+	if (is_kdump_kernel()) {
+		vblk->npolled = 0;
+		vblk->nvqs = 1;
+		return;
+	}
 	vblk->npolled = min3(poll_queues, n - 1, num_possible_cpus());
 	n = min(n - vblk->npolled, num_possible_cpus());
 	if (num_queues)
@@ -49,7 +56,7 @@ static void virtblk_choose_queues(struct virtblk *vblk)
 	vblk->nvqs = n + vblk->npolled;
 }
 
-static irqreturn_t (*virtblk_callback(struct virtblk *vblk, unsigned int i))
+static irqreturn_t (*virtblk_handler(struct virtblk *vblk, unsigned int i))
 		   (struct virtqueue *vq)
 {
 	if (i >= vblk->nvqs - vblk->npolled)
@@ -150,7 +157,8 @@ static int virtblk_find_queues(struct virtblk *vblk)
 			spin_lock_init(&vvq->lock);
 			vvq->vblk = vblk;
 			spin_lock_init(&vvq->poll_lock);
-			vvq->vq.callback = virtblk_callback(vblk, i);
+			vvq->vq.handler = virtblk_handler(vblk, i);
+			vvq->vq.callback = vvq->vq.handler;
 			vvq->vq.polled = i >= vblk->nvqs - vblk->npolled;
 			vqs[i] = &vvq->vq;
 		}

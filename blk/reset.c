@@ -15,6 +15,7 @@
 #include <linux/delay.h>
 #include <linux/module.h>
 #include "blk/command.h"
+#include "blk/complete.h"
 #include "blk/evidence.h"
 #include "blk/mem.h"
 #include "blk/reset.h"
@@ -66,18 +67,27 @@ void virtblk_enable_events(struct virtblk *vblk)
 }
 
 /**
- * virtblk_mask_irqs() - keep the handlers of all queues from running, or let them
+ * virtblk_hold_completions() - virtblk_hold_completion() of every queue
  * @vblk: the disk
- * @mask: keep them from it
- *
- * Context: may sleep.
  */
-void virtblk_mask_irqs(struct virtblk *vblk, bool mask)
+void virtblk_hold_completions(struct virtblk *vblk)
 {
 	unsigned int i;
 
 	for (i = 0; i < vblk->nvqs; i++)
-		vblk->vdev->transport->mask_irq(vblk->vdev, i, mask);
+		virtblk_hold_completion(&vblk->vqs[i]);
+}
+
+/**
+ * virtblk_release_completions() - virtblk_release_completion() of every queue
+ * @vblk: the disk
+ */
+void virtblk_release_completions(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		virtblk_release_completion(&vblk->vqs[i]);
 }
 
 /**
@@ -99,8 +109,9 @@ void virtblk_empty_rings(struct virtblk *vblk)
  * @vblk: the disk, whose queues are quiesced
  * @swap: the queues get their second rings, too
  *
- * Afterwards the device owns nothing, and no ring knows of a request: an
- * interrupt that is still to come finds nothing to end. Context: may sleep.
+ * Afterwards the device owns nothing, and no ring knows of a request. Interrupts
+ * that are still to come look into no ring before virtblk_finish_reset().
+ * Context: may sleep.
  * Return: 0, or the error of virtio_reset_device().
  */
 int virtblk_reset_device(struct virtblk *vblk, bool swap)
@@ -111,13 +122,12 @@ int virtblk_reset_device(struct virtblk *vblk, bool swap)
 
 	virtblk_disable_events(vblk);
 	err = virtio_reset_device(vdev);
-	virtblk_mask_irqs(vblk, true);
+	virtblk_hold_completions(vblk);
 	for (i = 0; i < vblk->nvqs; i++)
-		vblk->vqs[i].vq.callback(&vblk->vqs[i].vq);
+		vblk->vqs[i].vq.handler(&vblk->vqs[i].vq);
 	if (swap)
 		vdev->transport->swap_rings(vdev);
 	virtblk_empty_rings(vblk);
-	virtblk_mask_irqs(vblk, false);
 	return err;
 }
 
@@ -152,6 +162,7 @@ static int virtblk_reinit(struct virtblk *vblk)
 	/* The reset took the device back to its own idea of the cache mode. */
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
 		virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, vblk->limits.writeback);
+	virtblk_release_completions(vblk);
 	virtio_device_ready(vdev);
 	virtblk_enable_events(vblk);
 	return 0;
@@ -401,13 +412,13 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	if (!virtblk_wait_answers(vvq) && !READ_ONCE(trust_queue_reset))
 		return false;
 
-	vdev->transport->mask_irq(vdev, queue, true);
+	virtblk_hold_completion(vvq);
 	err = vdev->transport->reset_vq(vdev, queue);
 	if (!err) {
-		vvq->vq.callback(&vvq->vq);
+		vvq->vq.handler(&vvq->vq);
 		err = vdev->transport->reinit_vq(vdev, queue);
 	}
-	vdev->transport->mask_irq(vdev, queue, false);
+	virtblk_release_completion(vvq);
 	if (err) {
 		virtio_warn(vdev, "%s: queue %u cannot be reset alone: %d\n",
 			    vvq->vblk->disk->disk_name, queue, err);

@@ -84,7 +84,7 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 	unsigned int i;
 	int err = 0;
 
-	virtblk_mask_irqs(vblk, true);
+	virtblk_hold_completions(vblk);
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->reset_vq(vdev, i);
 	*swapped = !err;
@@ -94,7 +94,7 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 	}
 	for (i = 0; !err && i < vblk->nvqs; i++)
 		err = transport->reinit_vq(vdev, i);
-	virtblk_mask_irqs(vblk, false);
+	virtblk_release_completions(vblk);
 	return err;
 }
 

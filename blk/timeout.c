@@ -22,6 +22,7 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/ratelimit.h>
+#include "blk/complete.h"
 #include "blk/evidence.h"
 #include "blk/state.h"
 #include "blk/timeout.h"
@@ -147,12 +148,11 @@ static u32 virtblk_patience(struct request *rq)
  */
 static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 {
-	struct virtio_device *vdev = vvq->vblk->vdev;
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	bool ended;
 
-	vdev->transport->mask_irq(vdev, vvq->vq.index, true);
-	vvq->vq.callback(&vvq->vq);
+	virtblk_hold_completion(vvq);
+	vvq->vq.handler(&vvq->vq);
 	spin_lock(&vvq->poll_lock);
 	ended = blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT;
 	if (!ended && !vbr->late) {
@@ -160,7 +160,7 @@ static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 		vvq->vblk->counts.slow++;
 	}
 	spin_unlock(&vvq->poll_lock);
-	vdev->transport->mask_irq(vdev, vvq->vq.index, false);
+	virtblk_release_completion(vvq);
 	return ended;
 }
 

@@ -68,9 +68,9 @@ struct virtio_registers {
  * @free_rings: undo @alloc_rings, whichever ring is the second by now
  * @del_vqs: undo @find_vqs; the device was reset and no handler runs
  * @sync_irqs: wait until no handler of this device runs
+ * @sync_irq: wait until no handler runs that is called for one queue
  * @queue_affinity: CPUs that a queue's interrupt is bound to, or NULL
- * @mask_irq: keep the handler of a queue's interrupt from running, and wait
- *	      until it does not; or let it run again. May sleep
+ * @enable_dma: let the device reach memory, after a reset that was seen to end
  * @disable_dma: keep a device that cannot be reset from memory
  *
  * None of these is called to send or finish a request.
@@ -86,10 +86,10 @@ struct virtio_transport {
 	void (*free_rings)(struct virtio_device *vdev);
 	void (*del_vqs)(struct virtio_device *vdev);
 	void (*sync_irqs)(struct virtio_device *vdev);
+	void (*sync_irq)(struct virtio_device *vdev, unsigned int queue);
 	const struct cpumask *(*queue_affinity)(struct virtio_device *vdev,
 						unsigned int queue);
-	void (*mask_irq)(struct virtio_device *vdev, unsigned int queue,
-			 bool mask);
+	void (*enable_dma)(struct virtio_device *vdev);
 	void (*disable_dma)(struct virtio_device *vdev);
 };
 

@@ -38,7 +38,10 @@ struct vring_packed_pos {
  * @device_event: packed, instead of @used: when a kick is wanted
  * @token: what each head in flight stands for; NULL when it is not
  * @notify: where a kick is written
- * @callback: called by the interrupt handler when buffers may be used
+ * @handler: takes the buffers that were used; called by whoever owns the
+ *	     completion
+ * @callback: called by the interrupt handler when buffers may be used: @handler,
+ *	      or virtqueue_note_interrupt() while somebody else owns the completion
  * @num: number of descriptors; of a split ring a power of 2
  * @mask: @num - 1
  * @max: the largest @num that the device offers
@@ -79,6 +82,7 @@ struct vring_packed_pos {
  * @returned_prod: next entry of @returned to fill
  * @reaps: how often the owner found something; its own to count
  * @broken: the device broke the protocol; see virtqueue_get_buf()
+ * @missed: an interrupt came while somebody else owned the completion
  */
 struct virtqueue {
 	struct vring_desc *desc;
@@ -94,6 +98,7 @@ struct virtqueue {
 	virtio16_t *avail_event;
 	void **token;
 	void __iomem *notify;
+	irqreturn_t (*handler)(struct virtqueue *vq);
 	irqreturn_t (*callback)(struct virtqueue *vq);
 	u16 num;
 	u16 mask;
@@ -130,6 +135,7 @@ struct virtqueue {
 	u16 returned_prod;
 	u32 reaps;
 	bool broken;
+	bool missed;
 };
 
 /*
@@ -162,6 +168,7 @@ static inline u32 vring32_cpu(const struct virtqueue *vq, virtio32_t v)
 }
 
 void virtqueue_notify(const struct virtqueue *vq);
+irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);
 
 /**

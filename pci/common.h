@@ -88,6 +88,7 @@ struct vp_group {
  * @pdev: the function
  * @regs: modern or legacy registers
  * @bars: BARs that were requested, a mask
+ * @dma: the function may be a bus master: its last reset was seen to end
  * @common: common configuration; for legacy, all of BAR0
  * @isr: interrupt status
  * @config: device configuration (modern)
@@ -96,7 +97,8 @@ struct vp_group {
  * @queues: of them @nvqs
  * @nvqs: queues in use
  * @nintr: of these, the first that have an interrupt; others are polled
- * @nvectors: MSI-X vectors in use, the first for config; 0 with INTx
+ * @nvectors: MSI-X vectors in use, the first for config, or for all if it is the
+ *	      only one; 0 with INTx
  * @groups: who shares the other vectors; NULL if each queue has its own
  * @nirqs: interrupts that were requested
  * @reset_awaited: after an error on the bus, until its slot was reset; protected
@@ -108,6 +110,7 @@ struct vp_device {
 	struct pci_dev *pdev;
 	const struct vp_registers *regs;
 	int bars;
+	bool dma;
 
 	struct vp_region common;
 	struct vp_region isr;

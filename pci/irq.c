@@ -5,6 +5,7 @@
  *	MSI-X, enough vectors	config | queue 0 | queue 1 | queue 2 | queue 3
  *	MSI-X, too few		config | queues 0-1        | queues 2-3
  *	INTx			one line; the ISR register tells what happened
+ *	MSI-X, one vector	for all; without INTx only
  *	polled queues		nothing of all this
  *
  * In the first layout a vector belongs to one queue, so that nothing has to be
@@ -16,13 +17,21 @@
 #include "pci/irq.h"
 #include "trace/virtio_lite_trace.h"
 
+/* The callback may be exchanged at any time. */
+static irqreturn_t vp_call(struct virtqueue *vq)
+{
+	irqreturn_t (*callback)(struct virtqueue *vq) = READ_ONCE(vq->callback);
+
+	return callback(vq);
+}
+
 /* MSI-X, a vector of the queue's own. */
 static irqreturn_t vp_interrupt(int irq, void *data)
 {
 	struct virtqueue *vq = data;
 
 	trace_vp_interrupt(vq, irq, 0);
-	return vq->callback(vq);
+	return vp_call(vq);
 }
 
 static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
@@ -35,7 +44,7 @@ static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
 		struct virtqueue *vq = vp->queues[i].vq;
 
 		trace_vp_interrupt(vq, irq, 1);
-		ret |= vq->callback(vq);
+		ret |= vp_call(vq);
 	}
 	return ret;
 }
@@ -71,6 +80,19 @@ static irqreturn_t vp_intx_interrupt(int irq, void *data)
 		return IRQ_NONE;
 	if (isr & VIRTIO_PCI_ISR_CONFIG)
 		virtio_config_changed(&vp->vdev);
+	vp_queues_interrupt(vp, irq, 0, vp->nintr);
+	return IRQ_HANDLED;
+}
+
+/*
+ * The only MSI-X vector, for queues and config changes. Nothing tells which it
+ * was, so it may be both.
+ */
+static irqreturn_t vp_only_interrupt(int irq, void *data)
+{
+	struct vp_device *vp = data;
+
+	virtio_config_changed(&vp->vdev);
 	vp_queues_interrupt(vp, irq, 0, vp->nintr);
 	return IRQ_HANDLED;
 }
@@ -131,6 +153,8 @@ static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
 
 	if (!vp->nvectors || queue >= vp->nintr)
 		return VIRTIO_MSI_NO_VECTOR;
+	if (vp->nvectors == 1)
+		return 0;
 	if (!vp->groups)
 		return 1 + queue;
 	for (i = 0; queue >= vp->groups[i].end; i++)
@@ -166,8 +190,13 @@ int vp_map_vectors(struct vp_device *vp)
 
 	if (!vp->nvectors)
 		return 0;
-	if (vp->regs->set_config_vector(vp, 0) != 0)
-		return -EBUSY;
+	/* With one vector, requests do without events; else INTx is better. */
+	if (vp->regs->set_config_vector(vp, 0) != 0) {
+		if (vp->nvectors > 1)
+			return -EBUSY;
+		dev_notice_once(&vp->pdev->dev,
+				"device refuses a vector for config changes: they go unseen\n");
+	}
 	for (i = 0; i < vp->nvqs; i++) {
 		vp->regs->select(vp, i);
 		if (vp_map_vector(vp, i))
@@ -188,6 +217,19 @@ static int vp_try_msix(struct vp_device *vp, unsigned int nvqs,
 				   "device refuses one of %u interrupt vectors\n",
 				   vp->nvectors);
 	}
+	if (err)
+		vp_release_vectors(vp);
+	return err;
+}
+
+static int vp_try_one_vector(struct vp_device *vp)
+{
+	int err;
+
+	if (pci_alloc_irq_vectors(vp->pdev, 1, 1, PCI_IRQ_MSIX) != 1)
+		return -ENOSPC;
+	vp->nvectors = 1;
+	err = vp_map_vectors(vp);
 	if (err)
 		vp_release_vectors(vp);
 	return err;
@@ -219,13 +261,16 @@ int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs)
 		return err;
 
 	err = pci_alloc_irq_vectors(vp->pdev, 1, 1, PCI_IRQ_INTX);
-	if (err < 0) {
-		dev_err(&vp->pdev->dev,
-			"fewer than 2 MSI-X vectors and no INTx line: no interrupts\n");
-		return err;
+	if (err > 0) {
+		dev_info(&vp->pdev->dev, "fewer than 2 MSI-X vectors: using INTx\n");
+		return 0;
 	}
-	dev_info(&vp->pdev->dev, "fewer than 2 MSI-X vectors: using INTx\n");
-	return 0;
+	if (!vp_try_one_vector(vp)) {
+		dev_info(&vp->pdev->dev, "one interrupt vector for all: no others, and no INTx line\n");
+		return 0;
+	}
+	dev_err(&vp->pdev->dev, "no MSI-X vector and no INTx line: no interrupts\n");
+	return err ?: -ENOSPC;
 }
 
 /* Interrupt @nr of the device: what handles it, and for whom. */
@@ -236,6 +281,9 @@ static int vp_request_irq(struct vp_device *vp, unsigned int nr)
 
 	if (!vp->nvectors)
 		return pci_request_irq(vp->pdev, nr, vp_intx_interrupt, NULL,
+				       vp, "%s", name);
+	if (vp->nvectors == 1)
+		return pci_request_irq(vp->pdev, nr, vp_only_interrupt, NULL,
 				       vp, "%s", name);
 	if (!nr)
 		return pci_request_irq(vp->pdev, nr, vp_config_interrupt, NULL,
@@ -320,6 +368,22 @@ void vp_sync_irqs(struct virtio_device *vdev)
 }
 
 /**
+ * vp_sync_irq() - wait until no handler runs that is called for a queue
+ * @vdev: the device
+ * @queue: which one
+ *
+ * Handlers of others on the same vector or line go on. Context: may sleep.
+ */
+void vp_sync_irq(struct virtio_device *vdev, unsigned int queue)
+{
+	struct vp_device *vp = to_vp(vdev);
+	unsigned int nr = vp->nvectors ? vp_queue_vector(vp, queue) : 0;
+
+	if (queue < vp->nintr && nr < vp->nirqs)
+		synchronize_irq(pci_irq_vector(vp->pdev, nr));
+}
+
+/**
  * vp_queue_affinity() - the CPUs that a queue's interrupt is bound to
  * @vdev: the device, with its vectors
  * @queue: which one
@@ -331,26 +395,7 @@ const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
 {
 	struct vp_device *vp = to_vp(vdev);
 
-	if (!vp->nvectors || vp->groups || queue >= vp->nintr)
+	if (vp->nvectors < 2 || vp->groups || queue >= vp->nintr)
 		return NULL;
 	return pci_irq_get_affinity(vp->pdev, 1 + queue);
-}
-
-/**
- * vp_mask_irq() - keep the handler of a queue's interrupt from running
- * @vdev: the device
- * @queue: which one
- * @mask: or let it run again
- */
-void vp_mask_irq(struct virtio_device *vdev, unsigned int queue, bool mask)
-{
-	struct vp_device *vp = to_vp(vdev);
-	unsigned int nr = vp->nvectors ? vp_queue_vector(vp, queue) : 0;
-
-	if (queue >= vp->nintr)
-		return;
-	if (mask)
-		disable_irq(pci_irq_vector(vp->pdev, nr));
-	else
-		enable_irq(pci_irq_vector(vp->pdev, nr));
 }

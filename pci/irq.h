@@ -12,7 +12,7 @@ int vp_request_irqs(struct vp_device *vp);
 void vp_release_irqs(struct vp_device *vp);
 void vp_free_irqs(struct vp_device *vp);
 void vp_sync_irqs(struct virtio_device *vdev);
-void vp_mask_irq(struct virtio_device *vdev, unsigned int queue, bool mask);
+void vp_sync_irq(struct virtio_device *vdev, unsigned int queue);
 const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
 					unsigned int queue);
 

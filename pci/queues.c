@@ -119,6 +119,30 @@ static int vp_enable_queues(struct vp_device *vp)
 }
 
 /**
+ * vp_enable_dma() - let the device reach memory and raise interrupts
+ * @vdev: a device that a reset was seen to end of, or that was suspended
+ */
+static void vp_enable_dma(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+
+	vp->dma = true;
+	pci_set_master(vp->pdev);
+}
+
+/**
+ * vp_disable_dma() - the device can no longer reach memory or raise an MSI-X
+ * @vdev: a device that does not reset, or that nobody drives
+ */
+static void vp_disable_dma(struct virtio_device *vdev)
+{
+	struct vp_device *vp = to_vp(vdev);
+
+	vp->dma = false;
+	pci_clear_master(vp->pdev);
+}
+
+/**
  * vp_del_vqs() - undo vp_find_vqs()
  * @vdev: the device, which was reset
  */
@@ -127,6 +151,7 @@ static void vp_del_vqs(struct virtio_device *vdev)
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
 
+	vp_disable_dma(vdev);
 	vp_free_irqs(vp);
 	for (i = 0; i < vp->nvqs; i++) {
 		vring_free(vp->queues[i].vq);
@@ -163,6 +188,7 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 			vp->nintr++;
 	}
 
+	vp_enable_dma(vdev);
 	err = vp_alloc_irqs(vp, vp->nintr);
 	for (i = 0; !err && i < nvqs; i++)
 		err = vp_setup_queue(vp, i);
@@ -205,8 +231,7 @@ static int vp_reinit_vqs(struct virtio_device *vdev)
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
 
-	/* Somebody may have switched it off; or vp_disable_dma() did. */
-	pci_set_master(vp->pdev);
+	vp_enable_dma(vdev);
 	if (vp_map_vectors(vp))
 		return -ENODEV;
 	for (i = 0; i < vp->nvqs; i++) {
@@ -330,15 +355,6 @@ static void vp_swap_rings(struct virtio_device *vdev)
 	}
 }
 
-/**
- * vp_disable_dma() - the device can no longer reach memory or raise an MSI-X
- * @vdev: a device that does not reset
- */
-static void vp_disable_dma(struct virtio_device *vdev)
-{
-	pci_clear_master(to_vp(vdev)->pdev);
-}
-
 const struct virtio_transport vp_transport = {
 	.find_vqs = vp_find_vqs,
 	.reinit_vqs = vp_reinit_vqs,
@@ -349,7 +365,8 @@ const struct virtio_transport vp_transport = {
 	.free_rings = vp_free_rings,
 	.del_vqs = vp_del_vqs,
 	.sync_irqs = vp_sync_irqs,
+	.sync_irq = vp_sync_irq,
 	.queue_affinity = vp_queue_affinity,
-	.mask_irq = vp_mask_irq,
+	.enable_dma = vp_enable_dma,
 	.disable_dma = vp_disable_dma,
 };

@@ -79,3 +79,16 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 		vq->used_end = vq->used_idx;
 	return NULL;
 }
+
+/**
+ * virtqueue_note_interrupt() - vq->callback while the interrupt is not the owner
+ * @vq: the queue
+ *
+ * Whoever owns the completion takes what came back, and looks again before the
+ * interrupt owns it again. Context: hard interrupt.
+ */
+irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq)
+{
+	WRITE_ONCE(vq->missed, true);
+	return IRQ_HANDLED;
+}

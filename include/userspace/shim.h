@@ -189,6 +189,8 @@ static inline u64 cpu_to_le64(u64 v)
 
 /* irqreturn.h */
 #define irqreturn_t	int
+#define IRQ_NONE	0
+#define IRQ_HANDLED	1
 
 /* slab.h */
 #define GFP_KERNEL	0

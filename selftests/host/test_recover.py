@@ -26,7 +26,8 @@ def test_needs_reset(boot, kernel, line):
     ring.offend()
     wait_errors(g, "resets")
     held.wait()
-    assert writes_of(g) == before + 2
+    # The host drained, and its status says so: it is not sent again.
+    assert writes_of(g) == before + 1
     held_is_there(g)
 
     with Busy(g, g.dev(), "--iodepth=32") as busy:
@@ -71,8 +72,8 @@ def test_breaches(boot, kernel, line, options):
         done += 1
         wait_errors(g, "resets", done)
         held.wait()
-        # Once when the host drained, once more when the guest sent it again.
-        assert writes_of(g) == before + 2
+        # The host drained, and its status says so: it is not sent again.
+        assert writes_of(g) == before + 1
         assert words in g.dmesg_since(mark)
         assert errors(g, "protocol") >= done
         held_is_there(g)
@@ -91,8 +92,8 @@ def test_dead(boot, line):
         if n == 0:
             held.wait()
             wait_errors(g, "resets")
-    out = held.wait(check=False)
-    assert held.status and "Input/output error" in out
+    # The host was done with it when it drained.
+    held.wait()
     dev = g.dev()
     assert dd(g, dev, 0, write=True)[0]
     # It may end at sector 0 now.
