@@ -137,7 +137,7 @@ def test_lost_intx(boot, kernel, transport):
 # -- requests that do not come back, by what the user wants ------------------
 
 def lost_auto(g, ring):
-    """Younger requests completed: this one is lost, and a reset repeats it."""
+    """Reads complete, no write does: it is lost, and a reset ends it."""
     held = hold(g)
     reads = g.start(f"while [ ! -e /tmp/enough ]; do dd if=/dev/{g.dev()} "
                     "of=/dev/null bs=4k count=4 iflag=direct 2>/dev/null || "
@@ -150,19 +150,17 @@ def lost_auto(g, ring):
 
 
 def lost_reset(g, ring):
-    """A late request is sent again after a reset, whatever the reason."""
+    """A late request ends after a reset, as its status says: only once done."""
     before = writes_of(g)
     lose(g, ring).wait(60)
     assert errors(g, "resets") == 1
     assert errors(g, "lost_completions") == 0
-    assert writes_of(g) == before + 2
+    assert writes_of(g) == before + 1
 
 
 def lost_fail(g, ring):
-    """A late request fails, once the device cannot touch its memory."""
-    held = lose(g, ring)
-    out = held.wait(60, check=False)
-    assert held.status and "Input/output error" in out
+    """Of a late request whose status was written, the status decides."""
+    lose(g, ring).wait(60)
     assert errors(g, "resets") == 1
     # Only that one: the disk still works.
     assert dd(g, g.dev(), 100, write=True)[0] == 0
@@ -171,7 +169,7 @@ def lost_fail(g, ring):
 def lost_wait(g, ring):
     """A late request is reported, and waited for."""
     held = lose(g, ring)
-    wait_errors(g, "slow", 2, timeout=60)
+    wait_errors(g, "slow", timeout=60)
     assert not held.done
     ring.used_idx += 1
     ring.interrupt()
