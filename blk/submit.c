@@ -79,10 +79,11 @@ static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
 					    unsigned int n, u16 head)
 {
 	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
-	__virtqueue_set_desc(&vvq->vq, packed, at.desc, n++,
-			     at.slot_dma + offsetof(struct virtblk_slot, status),
-			     sizeof_field(struct virtblk_slot, status),
-			     VRING_DESC_F_WRITE);
+	vring_set_desc(&vvq->vq, packed, &at.desc[n], n + 1,
+		       at.slot_dma + offsetof(struct virtblk_slot, status),
+		       sizeof_field(struct virtblk_slot, status),
+		       VRING_DESC_F_WRITE);
+	n++;
 	trace_virtblk_queue_rq(&vvq->vq, rq, n);
 	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, head, rq);
 }
@@ -205,10 +206,10 @@ static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
 
 	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
 	if (rq->nr_phys_segments == 1) {
-		__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1,
-				     virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
-				     rq->bio->bi_iter.bi_bvec_done,
-				     blk_rq_bytes(rq), flags);
+		vring_set_desc(&vvq->vq, packed, &at.desc[1], 2,
+			       virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
+			       rq->bio->bi_iter.bi_bvec_done,
+			       blk_rq_bytes(rq), flags);
 		virtblk_add_buf(vvq, packed, rq, at, 2, rq->tag);
 	} else {
 		n = virtblk_add_segments(vvq, rq, at.desc, flags);
@@ -370,10 +371,10 @@ static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
 	}
 	at.slot->header.type = vring32(&vvq->vq, type);
 	at.slot->header.sector = vring64(&vvq->vq, 0);
-	__virtqueue_set_desc(&vvq->vq, packed, at.desc, 1, at.desc_dma +
-			     VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
-			     virtblk_fill_ranges(rq, ranges, flags),
-			     VRING_DESC_F_NEXT);
+	vring_set_desc(&vvq->vq, packed, &at.desc[1], 2, at.desc_dma +
+		       VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
+		       virtblk_fill_ranges(rq, ranges, flags),
+		       VRING_DESC_F_NEXT);
 	virtblk_add_buf(vvq, packed, rq, at, 2,
 			virtqueue_head(&vvq->vq, rq->tag));
 }

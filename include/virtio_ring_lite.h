@@ -22,14 +22,15 @@
 #include "virtio_queue.h"
 
 /**
- * vring_set_desc() - fill a descriptor of a table, for who walks along it
+ * vring_set_desc() - fill one descriptor of a table
  * @vq: the queue the table is for
  * @packed: vq->packed, best a constant
  * @desc: the descriptor
  * @next: number of the one behind it
- * @addr: see virtqueue_set_desc(), as the following
+ * @addr: address for the device
  * @len: bytes
- * @flags: of a split ring
+ * @flags: VRING_DESC_F_NEXT unless it is the last, and VRING_DESC_F_WRITE if
+ *	   the device writes there; all that it reads come first (GEN-FRAME-01)
  */
 static __always_inline void vring_set_desc(const struct virtqueue *vq,
 					   bool packed, struct vring_desc *desc,
@@ -51,40 +52,12 @@ static __always_inline void vring_set_desc(const struct virtqueue *vq,
 	desc->next = vring16(vq, next);
 }
 
-/**
- * __virtqueue_set_desc() - virtqueue_set_desc() where the format is known
- * @vq: the queue the table is for
- * @packed: vq->packed, best a constant
- * @table: see virtqueue_set_desc(), as the following
- * @i: number
- * @addr: address
- * @len: bytes
- * @flags: of a split ring
- */
-static __always_inline void __virtqueue_set_desc(const struct virtqueue *vq,
-						 bool packed,
-						 struct vring_desc *table,
-						 unsigned int i, u64 addr,
-						 u32 len, u16 flags)
-{
-	vring_set_desc(vq, packed, &table[i], i + 1, addr, len, flags);
-}
-
-/**
- * virtqueue_set_desc() - fill one descriptor of a table
- * @vq: the queue the table is for
- * @table: the table
- * @i: which descriptor; filled in order from 0
- * @addr: address for the device
- * @len: bytes
- * @flags: VRING_DESC_F_NEXT unless it is the last, and VRING_DESC_F_WRITE if
- *	   the device writes there; all it reads come first (GEN-FRAME-01)
- */
+/* The same for descriptor @i of @table, where the format has to be looked up. */
 static inline void virtqueue_set_desc(const struct virtqueue *vq,
 				      struct vring_desc *table, unsigned int i,
 				      u64 addr, u32 len, u16 flags)
 {
-	__virtqueue_set_desc(vq, vq->packed, table, i, addr, len, flags);
+	vring_set_desc(vq, vq->packed, &table[i], i + 1, addr, len, flags);
 }
 
 size_t vring_size(unsigned int num, unsigned int align, bool packed);
