@@ -257,7 +257,7 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	struct virtio_device *vdev = vblk->vdev;
 	bool added = vblk->added;
 
-	cancel_work_sync(&vblk->zones_work);
+	cancel_work_sync(&vblk->disk_work);
 	cancel_work_sync(&vblk->cache_work);
 	if (added)
 		del_gendisk(vblk->disk);
@@ -291,11 +291,12 @@ static int virtblk_probe(struct virtio_device *vdev)
 	vblk->vdev = vdev;
 	mutex_init(&vblk->vdev_mutex);
 	INIT_WORK(&vblk->config_work, virtblk_config_work);
-	INIT_WORK(&vblk->zones_work, virtblk_zones_work);
+	INIT_WORK(&vblk->disk_work, virtblk_disk_work);
 	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
 	INIT_WORK(&vblk->add_work, virtblk_add_work);
 	init_completion(&vblk->add_done);
+	init_completion(&vblk->flush_done);
 	dev_set_drvdata(&vdev->dev, vblk);
 
 	err = virtblk_read_limits(vdev, &vblk->limits);
@@ -315,7 +316,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	/* Adding the disk reads its partitions, so the device has to work. */
 	virtio_device_ready(vdev);
 	virtblk_set_live(vblk);
-	virtblk_queue_event(&vblk->add_work);
+	queue_work(system_unbound_wq, &vblk->add_work);
 	err = virtblk_wait_added(vblk);
 	if (err)
 		goto err_add;

@@ -227,27 +227,23 @@ int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
  * @arg: the disk
  * @geo: filled
  *
- * Return: 0; -ENXIO if the device was removed.
+ * The registers may be in use by a reset, so this is what probe read. Return: 0.
  */
 int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
 {
 	struct gendisk *disk = compat_getgeo_disk(arg);
 	struct virtblk *vblk = disk->private_data;
-	int err = 0;
+	const struct virtblk_limits *lim = &vblk->limits;
 
-	mutex_lock(&vblk->vdev_mutex);
-	if (!vblk->vdev) {
-		err = -ENXIO;
-	} else if (virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_GEOMETRY)) {
-		geo->cylinders = virtio_cread16(vblk->vdev, VIRTIO_BLK_CFG_CYLINDERS);
-		geo->heads = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_HEADS);
-		geo->sectors = virtio_cread8(vblk->vdev, VIRTIO_BLK_CFG_SECTORS);
+	if (lim->has_geometry) {
+		geo->cylinders = lim->cylinders;
+		geo->heads = lim->heads;
+		geo->sectors = lim->sectors;
 	} else {
 		/* What disks without one have been given for decades. */
 		geo->heads = 64;
 		geo->sectors = 32;
 		geo->cylinders = get_capacity(disk) >> 11;
 	}
-	mutex_unlock(&vblk->vdev_mutex);
-	return err;
+	return 0;
 }

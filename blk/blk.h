@@ -228,6 +228,7 @@ enum virtblk_state {
 	VIRTBLK_LIVE,		/* requests go to the device */
 	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
 	VIRTBLK_RESIZING,	/* it is idle, and its queues get other rings */
+	VIRTBLK_CONFIGURING,	/* requests go on; its registers are in use */
 	VIRTBLK_DEAD,		/* every request fails */
 };
 
@@ -253,7 +254,7 @@ enum virtblk_state {
  * @asleep: the device was suspended with its state
  * @recover_work: resets the device, or one of its queues
  * @config_work: acts on a config change
- * @zones_work: looks at the zones again when there are more or fewer
+ * @disk_work: tells the block layer of another size, or that it is read-only
  * @cache_work: follows the device when it changes how it caches
  * @recover_last: jiffies of the last recovery
  * @recover_reaps: of all queues at that time
@@ -263,6 +264,7 @@ enum virtblk_state {
  * @younger: by kind: of that, what was submitted after the scan before
  * @scanned: jiffies of the last scan, or 0
  * @check_mem: where checks read to
+ * @flush_done: the flush before sleep or shutdown has ended
  * @add_work: adds the disk, which reads its partitions
  * @add_done: that has ended
  * @add_err: how
@@ -287,7 +289,7 @@ struct virtblk {
 	bool asleep;
 	struct work_struct recover_work;
 	struct work_struct config_work;
-	struct work_struct zones_work;
+	struct work_struct disk_work;
 	struct work_struct cache_work;
 	unsigned long recover_last;
 	u32 recover_reaps;
@@ -297,6 +299,7 @@ struct virtblk {
 	u32 younger[VIRTBLK_KINDS];
 	unsigned long scanned;
 	struct virtio_mem check_mem;
+	struct completion flush_done;
 	struct work_struct add_work;
 	struct completion add_done;
 	int add_err;

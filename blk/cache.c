@@ -9,6 +9,8 @@
  * what vblk->limits says.
  */
 #include "blk/cache.h"
+#include "blk/reset.h"
+#include "blk/state.h"
 #include "compat/blk.h"
 
 static const char *const virtblk_cache_types[] = { "write through", "write back" };
@@ -26,8 +28,35 @@ bool virtblk_read_writeback(struct virtio_device *vdev)
 	return virtio_has_feature(vdev, VIRTIO_F_BLK_FLUSH);
 }
 
+/*
+ * Use the register. Nobody resets the device meanwhile, and no register of a
+ * device that is being reset is touched (GEN-INIT-04, PCI-COMMON-05).
+ */
+static int virtblk_access_writeback(struct virtblk *vblk, const bool *set,
+				    bool *got)
+{
+	if (!virtblk_claim(vblk, VIRTBLK_CONFIGURING))
+		return READ_ONCE(vblk->state) == VIRTBLK_DEAD ? -ENODEV : -EBUSY;
+	if (set)
+		virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, *set);
+	*got = virtblk_read_writeback(vblk->vdev);
+	virtblk_resume_service(vblk);
+	return 0;
+}
+
+/* Have the device cache writes, or not. */
+static int virtblk_write_writeback(struct virtblk *vblk, bool writeback)
+{
+	bool got;
+	int err = virtblk_access_writeback(vblk, &writeback, &got);
+
+	if (!err && got != writeback)
+		err = -EIO;
+	return err;
+}
+
 /* From here on the device may cache. */
-static int virtblk_gain_cache(struct virtblk *vblk)
+static int virtblk_enable_flushes(struct virtblk *vblk)
 {
 	int err = compat_set_writeback(vblk->disk, true);
 
@@ -37,9 +66,10 @@ static int virtblk_gain_cache(struct virtblk *vblk)
 }
 
 /* The device says that it does not cache any more. */
-static int virtblk_lose_cache(struct virtblk *vblk)
+static int virtblk_disable_flushes(struct virtblk *vblk)
 {
 	struct request_queue *q = vblk->disk->queue;
+	bool got;
 	int err;
 
 	vblk->limits.writeback = false;
@@ -49,7 +79,9 @@ static int virtblk_lose_cache(struct virtblk *vblk)
 	 */
 	compat_unfreeze_queue(q, compat_freeze_queue(q));
 	err = blkdev_issue_flush(vblk->disk->part0);
-	if (!err && virtblk_read_writeback(vblk->vdev))
+	if (!err)
+		err = virtblk_access_writeback(vblk, NULL, &got);
+	if (!err && got)
 		err = -EIO;
 	if (!err)
 		err = compat_set_writeback(vblk->disk, false);
@@ -66,20 +98,18 @@ static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
 	if (!vblk->vdev)
 		return -ENODEV;
 	if (writeback && !before)
-		err = virtblk_gain_cache(vblk);
+		err = virtblk_enable_flushes(vblk);
 	if (err)
 		return err;
-	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, writeback);
-	if (!writeback && before)
-		err = virtblk_lose_cache(vblk);
-	else if (virtblk_read_writeback(vblk->vdev) != writeback)
-		err = -EIO;
+	err = virtblk_write_writeback(vblk, writeback);
+	if (!err && !writeback && before)
+		err = virtblk_disable_flushes(vblk);
 	if (!err)
 		return 0;
 
-	virtio_cwrite8(vblk->vdev, VIRTIO_BLK_CFG_WRITEBACK, before);
+	virtblk_write_writeback(vblk, before);
 	if (writeback && !before)
-		virtblk_lose_cache(vblk);
+		virtblk_disable_flushes(vblk);
 	return err;
 }
 
@@ -87,19 +117,33 @@ static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
  * virtblk_cache_work() - the device caches writes in another way than before
  * @work: of the disk
  *
- * Apart from the config work for the reason that virtblk_zones_work() is.
+ * A recovery does not wait for it, so it may wait for requests.
  */
 void virtblk_cache_work(struct work_struct *work)
 {
 	struct virtblk *vblk = container_of(work, struct virtblk, cache_work);
 	bool writeback;
+	int err;
 
 	mutex_lock(&vblk->vdev_mutex);
-	writeback = virtblk_read_writeback(vblk->vdev);
-	if (writeback != vblk->limits.writeback &&
-	    !(writeback ? virtblk_gain_cache(vblk) : virtblk_lose_cache(vblk)))
+	if (virtblk_access_writeback(vblk, NULL, &writeback) ||
+	    writeback == vblk->limits.writeback)
+		goto out;
+	if (writeback) {
+		err = virtblk_enable_flushes(vblk);
+		/* What was written meanwhile was taken for safe. */
+		if (!err)
+			err = blkdev_issue_flush(vblk->disk->part0);
+	} else {
+		err = virtblk_disable_flushes(vblk);
+	}
+	if (err)
+		virtio_err(vblk->vdev, "%s: the cache of the device cannot be followed: %d\n",
+			   vblk->disk->disk_name, err);
+	else
 		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",
 			    vblk->disk->disk_name, virtblk_cache_types[writeback]);
+out:
 	mutex_unlock(&vblk->vdev_mutex);
 }
 

@@ -4,7 +4,6 @@
  * how it caches. The interrupt starts a work, and that starts others, for what
  * has to wait for requests.
  */
-#include <linux/sched/mm.h>
 #include <linux/string_helpers.h>
 #include "blk/cache.h"
 #include "blk/config.h"
@@ -13,7 +12,7 @@
 #include "blk/zoned.h"
 #include "trace/virtio_lite_trace.h"
 
-/* These works may wait for memory, unlike a recovery. */
+/* These works may wait for memory; none uses a device while the system sleeps. */
 static struct workqueue_struct *virtblk_event_wq;
 
 /**
@@ -23,7 +22,8 @@ static struct workqueue_struct *virtblk_event_wq;
  */
 int virtblk_init_events(void)
 {
-	virtblk_event_wq = alloc_workqueue("virtio_lite_events", WQ_UNBOUND, 0);
+	virtblk_event_wq = alloc_workqueue("virtio_lite_events",
+					   WQ_UNBOUND | WQ_FREEZABLE, 0);
 	return virtblk_event_wq ? 0 : -ENOMEM;
 }
 
@@ -35,11 +35,7 @@ void virtblk_exit_events(void)
 	destroy_workqueue(virtblk_event_wq);
 }
 
-/**
- * virtblk_queue_event() - have a work done that may wait for requests
- * @work: of a disk
- */
-void virtblk_queue_event(struct work_struct *work)
+static void virtblk_queue_event(struct work_struct *work)
 {
 	queue_work(virtblk_event_wq, work);
 }
@@ -50,7 +46,7 @@ void virtblk_queue_event(struct work_struct *work)
  * @capacity: sectors
  *
  * Context: may sleep. Only probe, before the disk is added, and then the config
- * work do this, or the zones work if there are zones: so never two at a time;
+ * work do this: so never two at a time;
  * whoever takes vblk->vdev away stops both first.
  */
 void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
@@ -67,39 +63,15 @@ void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 	trace_virtblk_config_changed(vblk->vdev, capacity);
 }
 
-/* A disk with zones has a size that fits them at any time. */
-static void virtblk_follow_capacity(struct virtblk *vblk)
-{
-	u64 capacity = virtblk_read_capacity(vblk->vdev);
-
-	if (!vblk->limits.zone_sectors) {
-		virtblk_set_capacity(vblk, capacity);
-		return;
-	}
-	/* The zones work may be about to set the size that came before this one. */
-	if (capacity == READ_ONCE(vblk->limits.capacity))
-		return;
-	WRITE_ONCE(vblk->limits.capacity, capacity);
-	if (!READ_ONCE(vblk->removing))
-		virtblk_queue_event(&vblk->zones_work);
-}
-
 /*
  * Whether a disk is read-only is a feature, which can change with a reset only.
- * Who had it open before, such as a file system, can still send writes, which
- * the device fails. Returns whether a reset was started.
+ * Returns whether a reset was started.
  */
 static bool virtblk_follow_ro(struct virtblk *vblk)
 {
 	struct virtio_device *vdev = vblk->vdev;
 	bool ro = virtio_has_feature(vdev, VIRTIO_F_BLK_RO);
 
-	if (ro != vblk->limits.read_only) {
-		vblk->limits.read_only = ro;
-		set_disk_ro(vblk->disk, ro);
-		virtio_info(vdev, "%s: the device made it %s\n",
-			    vblk->disk->disk_name, ro ? "read-only" : "writable");
-	}
 	if (!(vdev->regs->get_features(vdev) & VIRTIO_BIT(BLK_RO)) == !ro)
 		return false;
 	virtblk_recover(vblk, ro ? "read-only no more" : "read-only from now on",
@@ -111,15 +83,22 @@ static bool virtblk_follow_ro(struct virtblk *vblk)
 static void virtblk_handle_config(struct virtblk *vblk)
 {
 	struct virtio_device *vdev = vblk->vdev;
+	u64 capacity;
 
 	if (virtblk_follow_ro(vblk))
 		return;
-	virtblk_follow_capacity(vblk);
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_WRITE_ZEROES))
 		WRITE_ONCE(vblk->limits.zeroes_unmap,
 			   virtio_cread8(vdev, VIRTIO_BLK_CFG_ZEROES_UNMAP));
-	if (virtblk_read_writeback(vdev) != vblk->limits.writeback &&
-	    !READ_ONCE(vblk->removing))
+	capacity = virtblk_read_capacity(vdev);
+	if (READ_ONCE(vblk->removing))
+		return;
+	if (capacity != READ_ONCE(vblk->limits.capacity) ||
+	    virtio_has_feature(vdev, VIRTIO_F_BLK_RO) != vblk->limits.read_only) {
+		WRITE_ONCE(vblk->limits.capacity, capacity);
+		virtblk_queue_event(&vblk->disk_work);
+	}
+	if (virtblk_read_writeback(vdev) != vblk->limits.writeback)
 		virtblk_queue_event(&vblk->cache_work);
 }
 
@@ -127,18 +106,16 @@ static void virtblk_handle_config(struct virtblk *vblk)
  * virtblk_config_work() - act on a config change
  * @work: of the disk
  *
- * A recovery waits for it, so it may not wait for requests, not even for memory
- * that they would make free.
+ * A recovery waits for it, and memory may wait for the recovery: so it waits for
+ * neither requests nor memory, and leaves to other works what has to.
  */
 void virtblk_config_work(struct work_struct *work)
 {
 	struct virtblk *vblk = container_of(work, struct virtblk, config_work);
-	unsigned int memflags = memalloc_noio_save();
 
-	/* GEN-CFGCHG-I01: the same interrupt says that the device is in need. */
+	/* GEN-CFGCHG-I01: the same interrupt says that the device needs a reset. */
 	if (virtblk_check_status(vblk) && READ_ONCE(vblk->state) == VIRTBLK_LIVE)
 		virtblk_handle_config(vblk);
-	memalloc_noio_restore(memflags);
 }
 
 /**
@@ -155,19 +132,32 @@ void virtblk_config_changed(struct virtio_device *vdev)
 		virtblk_queue_event(&vblk->config_work);
 }
 
+/* Who had the disk open before can still send writes, which the device fails. */
+static void virtblk_set_ro(struct virtblk *vblk)
+{
+	bool ro = virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_RO);
+
+	if (ro == vblk->limits.read_only)
+		return;
+	vblk->limits.read_only = ro;
+	set_disk_ro(vblk->disk, ro);
+	virtio_info(vblk->vdev, "%s: the device made it %s\n",
+		    vblk->disk->disk_name, ro ? "read-only" : "writable");
+}
+
 /**
- * virtblk_zones_work() - the disk was resized: look at its zones again
+ * virtblk_disk_work() - the disk has another size, or is read-only or not
  * @work: of the disk
  *
- * Apart from the config work, which a recovery waits for: this one waits for
- * requests, and these for the recovery. The size does not change while the
- * zones are looked at.
+ * A recovery does not wait for it, so it may wait for requests and for memory.
+ * The size of a disk with zones does not change while these are looked at.
  */
-void virtblk_zones_work(struct work_struct *work)
+void virtblk_disk_work(struct work_struct *work)
 {
-	struct virtblk *vblk = container_of(work, struct virtblk, zones_work);
+	struct virtblk *vblk = container_of(work, struct virtblk, disk_work);
 	u64 capacity = READ_ONCE(vblk->limits.capacity);
 
+	virtblk_set_ro(vblk);
 	if (!virtblk_zones_fit(vblk, capacity))
 		return;
 	virtblk_set_capacity(vblk, capacity);

@@ -7,10 +7,9 @@
 
 int virtblk_init_events(void);
 void virtblk_exit_events(void);
-void virtblk_queue_event(struct work_struct *work);
 void virtblk_set_capacity(struct virtblk *vblk, u64 capacity);
 void virtblk_config_changed(struct virtio_device *vdev);
 void virtblk_config_work(struct work_struct *work);
-void virtblk_zones_work(struct work_struct *work);
+void virtblk_disk_work(struct work_struct *work);
 
 #endif /* _BLK_CONFIG_H */

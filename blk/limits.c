@@ -80,6 +80,17 @@ static void virtblk_read_topology(struct virtio_device *vdev,
 		virtio_notice(vdev, "optimal I/O size %llu ignored\n", opt_io);
 }
 
+static void virtblk_read_geometry(struct virtio_device *vdev,
+				  struct virtblk_limits *lim)
+{
+	lim->has_geometry = virtio_has_feature(vdev, VIRTIO_F_BLK_GEOMETRY);
+	if (!lim->has_geometry)
+		return;
+	lim->cylinders = virtio_cread16(vdev, VIRTIO_BLK_CFG_CYLINDERS);
+	lim->heads = virtio_cread8(vdev, VIRTIO_BLK_CFG_HEADS);
+	lim->sectors = virtio_cread8(vdev, VIRTIO_BLK_CFG_SECTORS);
+}
+
 static int virtblk_read_segments(struct virtio_device *vdev,
 				 struct virtblk_limits *lim)
 {
@@ -242,6 +253,7 @@ int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 	if (err)
 		return err;
 	virtblk_read_topology(vdev, lim);
+	virtblk_read_geometry(vdev, lim);
 	err = virtblk_read_segments(vdev, lim);
 	if (err)
 		return err;

@@ -73,6 +73,36 @@ void virtblk_reset_done(struct virtio_device *vdev, int err)
 	virtblk_end_recovery(vblk, err);
 }
 
+static void virtblk_flush_end(struct bio *bio)
+{
+	struct virtblk *vblk = bio->bi_private;
+
+	bio_put(bio);
+	complete(&vblk->flush_done);
+}
+
+/*
+ * A device that loses power, or its state, may lose its cache. One that takes
+ * too long has the flush in flight like any other request.
+ */
+static void virtblk_flush_cache(struct virtblk *vblk)
+{
+	struct bio *bio;
+
+	if (!READ_ONCE(vblk->added) || READ_ONCE(vblk->state) != VIRTBLK_LIVE ||
+	    !vblk->limits.writeback)
+		return;
+	bio = bio_alloc(vblk->disk->part0, 0, REQ_OP_WRITE | REQ_PREFLUSH,
+			GFP_NOIO);
+	bio->bi_private = vblk;
+	bio->bi_end_io = virtblk_flush_end;
+	reinit_completion(&vblk->flush_done);
+	submit_bio(bio);
+	if (!wait_for_completion_timeout(&vblk->flush_done, SLEEP_WAIT))
+		virtio_warn(vblk->vdev, "%s: the cache was not flushed within %u seconds\n",
+			    vblk->disk->disk_name, SLEEP_WAIT / HZ);
+}
+
 static bool virtblk_drain(struct virtblk *vblk)
 {
 	struct request_queue *q = vblk->disk->queue;
@@ -103,6 +133,7 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 	/* Nothing runs already, and virtblk_restore() starts it. */
 	if (vblk->paused)
 		return 0;
+	virtblk_flush_cache(vblk);
 	drained = virtblk_drain(vblk);
 	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return 0;
@@ -153,6 +184,7 @@ int virtblk_restore(struct virtio_device *vdev, int err)
  */
 void virtblk_shutdown(struct virtio_device *vdev)
 {
-	/* For ever: nobody may take the device up again. */
+	virtblk_flush_cache(dev_get_drvdata(&vdev->dev));
+	/* Never followed by virtblk_reset_done(): nobody takes the device again. */
 	virtblk_reset_prepare(vdev);
 }

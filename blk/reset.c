@@ -159,7 +159,10 @@ static int virtblk_reinit(struct virtblk *vblk)
 		virtio_err(vdev, "device came back with other queues\n");
 		return err;
 	}
-	/* The reset took the device back to its own idea of the cache mode. */
+	/*
+	 * The reset took the device back to its own cache mode. Whether it takes
+	 * this one is found by the config work, which runs when the disk is live.
+	 */
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
 		virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, vblk->limits.writeback);
 	virtblk_release_completions(vblk);

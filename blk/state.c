@@ -6,6 +6,7 @@
  *
  *	new -> live <-> recovering -> dead
  *		    <-> resizing
+ *		    <-> configuring
  */
 #include <linux/delay.h>
 #include "blk/state.h"
@@ -65,7 +66,7 @@ u32 virtblk_count_reaps(const struct virtblk *vblk)
 /**
  * virtblk_claim() - wait until the disk is live, and be in charge of it
  * @vblk: the disk
- * @state: VIRTBLK_RECOVERING or VIRTBLK_RESIZING
+ * @state: what for: VIRTBLK_RECOVERING, _RESIZING or _CONFIGURING
  *
  * Context: may sleep; not from the recovery's work. Return: false if the disk
  * is dead, or is paused and stays so.

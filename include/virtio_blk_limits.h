@@ -28,6 +28,10 @@
  * @max_active: zones, 0 for no limit
  * @max_append: sectors per zone append, 0 if it cannot
  * @zone_granularity: bytes, of writes to a zone
+ * @cylinders: of the geometry, which may be all 0 (BLK_GEOMETRY)
+ * @heads: of it
+ * @sectors: of it, in a track
+ * @has_geometry: the device has one
  * @num_queues: that the device has
  * @read_only: the disk is
  * @writeback: there is a cache that has to be flushed
@@ -54,6 +58,10 @@ struct virtblk_limits {
 	u32 max_active;
 	u32 max_append;
 	u32 zone_granularity;
+	u16 cylinders;
+	u8 heads;
+	u8 sectors;
+	bool has_geometry;
 	u32 num_queues;
 	bool read_only;
 	bool writeback;
