@@ -9,7 +9,7 @@
  *	needs	a mask of features without which this one is left alone
  *
  * Included several times with different meanings of VIRTIO_FEATURE, so there
- * is no include guard. The table in README.md is checked against it.
+ * is no include guard. Documentation/features.md is checked against it.
  */
 
 /* Block device, section 5.2.3 */
@@ -48,7 +48,7 @@ VIRTIO_FEATURE(17, BLK_ZONED, MODERN, VIRTIO_BIT(VERSION_1),
 
 /* Rings, transport and negotiation, section 6 */
 VIRTIO_FEATURE(24, NOTIFY_ON_EMPTY, NEVER, 0,
-	       "legacy; one interrupt more for nothing")
+	       "legacy; an interrupt more that no request needs")
 VIRTIO_FEATURE(27, ANY_LAYOUT, LEGACY, 0,
 	       "has to be accepted where offered")
 VIRTIO_FEATURE(28, INDIRECT_DESC, BOTH, 0,
@@ -56,7 +56,7 @@ VIRTIO_FEATURE(28, INDIRECT_DESC, BOTH, 0,
 VIRTIO_FEATURE(29, EVENT_IDX, BOTH, 0,
 	       "fewer notifications and interrupts under load")
 VIRTIO_FEATURE(30, UNUSED, NEVER, 0,
-	       "a trap for careless drivers")
+	       "offered to find drivers that accept bits they do not know")
 VIRTIO_FEATURE(32, VERSION_1, MODERN, 0,
 	       "has to be accepted where offered")
 VIRTIO_FEATURE(33, ACCESS_PLATFORM, MODERN, VIRTIO_BIT(VERSION_1),
@@ -69,13 +69,13 @@ VIRTIO_FEATURE(35, IN_ORDER, MODERN,
 VIRTIO_FEATURE(36, ORDER_PLATFORM, MODERN, VIRTIO_BIT(VERSION_1),
 	       "barriers fit for a device in hardware")
 VIRTIO_FEATURE(37, SR_IOV, NEVER, VIRTIO_BIT(VERSION_1),
-	       "virtual functions are the host's to hand out")
+	       "virtual functions are for the host to assign")
 VIRTIO_FEATURE(38, NOTIFICATION_DATA, MODERN, VIRTIO_BIT(VERSION_1),
 	       "a notification says how far the ring is filled")
 VIRTIO_FEATURE(39, NOTIF_CONFIG_DATA, MODERN, VIRTIO_BIT(VERSION_1),
-	       "a notification says what the device wants to hear")
+	       "a notification carries a value that the device chose")
 VIRTIO_FEATURE(40, RING_RESET, MODERN, VIRTIO_BIT(VERSION_1),
-	       "one queue is repaired while others go on; ring_size can change")
+	       "one queue is reset while the others work; ring_size can change")
 VIRTIO_FEATURE(41, ADMIN_VQ, NEVER, VIRTIO_BIT(VERSION_1),
 	       "administers other functions; a disk has none")
 VIRTIO_FEATURE(43, SUSPEND, MODERN, VIRTIO_BIT(VERSION_1),

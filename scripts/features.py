@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The table of features in README.md, made from include/virtio_features.h.
+"""The table in Documentation/features.md, made from include/virtio_features.h.
 
-Without arguments it prints the table; --update puts it into README.md, and
---check fails if what stands there is another one.
+Without arguments it prints the table; --update puts it into the page, and
+--check fails if the page shows another one.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HEADER = os.path.join(TOP, "include", "virtio_features.h")
-README = os.path.join(TOP, "README.md")
+PAGE = os.path.join(TOP, "Documentation", "features.md")
 START = "\nVIRTIO_FEATURE("
 ENTRY = re.compile(r'^VIRTIO_FEATURE\((\d+), (\w+), (\w+),[^"]*"(.*)"\)$',
                    re.M)
@@ -40,16 +40,16 @@ def main(args):
     if not args:
         print(table(), end="")
         return
-    with open(README, encoding="utf-8") as f:
+    with open(PAGE, encoding="utf-8") as f:
         text = f.read()
     found = re.search(r"^\| bit \|.*?\n(?!\|)", text, re.M | re.S)
     if not found:
-        sys.exit(f"{README}: has no table that starts with | bit |")
+        sys.exit(f"{PAGE}: has no table that starts with | bit |")
     if args == ["--update"]:
-        with open(README, "w", encoding="utf-8") as f:
+        with open(PAGE, "w", encoding="utf-8") as f:
             f.write(text.replace(found.group(), table()))
     elif found.group() != table():
-        sys.exit(f"{README}: the table of features is not that of {HEADER}; "
+        sys.exit(f"{PAGE}: the table of features is not that of {HEADER}; "
                  f"run {sys.argv[0]} --update")
 
 

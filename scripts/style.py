@@ -78,7 +78,7 @@ def check_spdx():
 
 
 def check_features():
-    """README.md shows the features that are negotiated."""
+    """Documentation/features.md shows the features that are negotiated."""
     status, out = _run([sys.executable, "scripts/features.py", "--check"])
     return out.splitlines() if status else []
 
