@@ -47,4 +47,5 @@ module_init(virtio_lite_init);
 module_exit(virtio_lite_exit);
 
 MODULE_DESCRIPTION("virtio block disks over PCI, without the kernel's own virtio stack");
+MODULE_VERSION(VIRTIO_LITE_VERSION);
 MODULE_LICENSE("GPL");

@@ -48,6 +48,7 @@ def kernel_sources(top=TREE):
             if name.startswith(TEST_BUILD) or \
                     folder not in NOT_KERNEL and not folder.startswith("."):
                 chosen.append(name)
-        elif name.endswith((".c", ".h", ".S")) or name.startswith("Kbuild"):
+        elif name.endswith((".c", ".h", ".S")) or \
+                name.startswith(("Kbuild", "VERSION")):
             chosen.append(name)
     return chosen
