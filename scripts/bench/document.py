@@ -13,77 +13,91 @@ HEAD = """<!-- SPDX-License-Identifier: GPL-2.0 -->
 
 # Performance
 
-What a request costs with this driver and with upstream's virtio_blk, side by
-side: both drivers are loaded into the same guest, each has a disk of the same
-kind (null-co, so that the host's storage costs nothing), both run without an
-I/O scheduler. `ratio` is ours divided by upstream's.
+What a request costs with this driver and with upstream's virtio_blk. Both
+drivers are loaded into the same guest, each has a disk of the same kind
+(null-co, so that the host's storage costs nothing), both run without an I/O
+scheduler. A plugin of QEMU's emulator counts the instructions of each driver
+and of the kernel around it; they do not depend on the speed of the host.
 
     {command}
 
 repeats it. This is of the tree `{tree}`, on {kernels}, and took {minutes}
-minutes with {qemu} on {cpus} host CPUs: {verdicts}. A kernel
-that is newer than the installed ones comes from `scripts/setup --new-kernel`.
+minutes with {qemu} on {cpus} host CPUs. A kernel that is newer than the
+installed ones comes from `scripts/setup --new-kernel`.
+
+## Summary
+
+Ours / upstream's = ratio. Of {judged} rows with a target: {verdicts} (the
+samples do not decide).
+
+{summary}
 """
 
-METHOD = """
-## How it is measured
+# The rows of the summary; a kernel that lacks one shows a dash.
+SUMMARY = ("read1.driver", "read32.driver", "read1.all", "read32.all",
+           "flush1.driver", "discard1.driver", "singles.notify",
+           "singles.interrupt", "allocations", "iops1", "iops32",
+           "memory.device", "memory.queue", "memory.module")
 
-**Instructions.** A plugin of QEMU's emulator counts every instruction that the
-guest's kernel executes between two marks of the load generator
-(`scripts/bench/iob.c`). An instruction belongs to the driver when its address
-lies in a function of virtio_lite, or, for upstream, of virtio_blk, the virtio
-rings and virtio_pci (by name where those are built into the kernel). The
-driver's figures do not depend on the host: they repeat to the last digit.
+METHOD = """
+## How each figure is measured
+
+**Instructions.** The plugin counts every instruction that the guest's kernel
+executes between two marks of the load generator (`scripts/bench/iob.c`). An
+instruction belongs to the driver when its address lies in a function of
+virtio_lite, or, for upstream, of virtio_blk, the virtio rings and virtio_pci
+(by name where those are built into the kernel). The driver's figures repeat to
+the last digit.
 
 **Guests** have one CPU, but a machine with room for two: QEMU 7.2 leaves memory
 barriers out when a guest can never have a second CPU, although its devices run
-on another of the host's. Then a notification can get lost, with any driver.
+on another CPU of the host. Then a notification can get lost, with any driver.
 
 **Submission, completion and below.** Everything between the entry of
 `queue_rq`, `queue_rqs` or the interrupt handler and its return, whoever's code
 it is: mapping, allocation, the block layer's end of a request. So no driver
-looks better for moving its work into callees. Interrupts on the way are left
-out, and so is waking up whoever waits for the request.
+gains by moving its work into functions that it calls. Interrupts in between are
+left out, and so is waking up the task that waits for the request.
 
 **All of the kernel** is everything but the timer's interrupt. So that it
 repeats, reads and writes are waited for in user space. Discard and flush are
 system calls that sleep, unless the device is faster: what the scheduler and
-the idle loop execute is left out of those rows, and the rest still wanders by
-several per cent, so they are medians of pairs. Most of a flush is neither
-driver's: the notes below each table say what would be left if this one cost
-nothing, which is about the target already; behind the table of a kernel where
-the row fails are the functions that take the rest. The row of 32 vectors has no target:
+the idle loop execute is left out of those rows, and the rest still varies by
+several per cent, so they are medians of pairs. Most of a flush belongs to
+neither driver: the notes below each table say which ratio would remain if this
+one cost nothing. Where the row fails, the functions that take the rest are
+listed behind the table of that kernel. The row of 32 vectors has no target:
 before either driver is called, the kernel pins each vector by itself, which is
 two fifths of its total.
 
 **Notifications** are the register accesses by the driver, **interrupts** the
 entries of its handler, both counted by the plugin. Batches are lock-step: 32
-requests by one system call, all 32 waited for. With 32 single requests in
-flight, how many share a notification depends on how fast the device is beside
-the CPU, and that is another one with each boot, on either side of 1: so each
-boot gives one sample, the median of pairs measured by turns. A driver that is
-done sooner finds the device asleep more often; so ours looks again for an
-instant before it tells a device that has much other work. Ending all requests of an
-interrupt before asking for the next one was tried too, and changed nothing. A
-device that was seen at work needs neither a notification nor an interrupt, so
+requests are submitted by one system call, and all 32 are waited for. With 32
+single requests in flight, how many share a notification depends on how fast
+the device is beside the CPU, and that differs from boot to boot, on either side
+of 1: so each boot gives one sample, the median of pairs measured by turns. A
+driver that submits sooner finds the device idle more often; so before ours
+notifies a device that has eight or more other requests, it rechecks for an
+instant whether the device still asks for a notification. Ending all requests of
+an interrupt before asking for the next one was tried too, and changed nothing.
+A device that was seen at work needs neither a notification nor an interrupt, so
 the sum of both is there as well.
 
 **Allocations** are calls from submission or completion to anything that gives
-out memory: slab, pages, pools, coherent memory. One within another is one.
-What the block layer takes for a request before it comes to the driver, such as
-the bio, is not below those functions and so not counted.
+out memory: slab, pages, pools, coherent memory. One within another counts as
+one. What the block layer allocates for a request before it calls the driver,
+such as the bio, is not below those functions and so not counted.
 
 **Memory** is the difference in free memory between many devices bound and none,
-after caches and empty slabs were given back; it wanders by a tenth. **Probing**
+after caches and empty slabs were given back; it varies by a tenth. **Probing**
 is the time that writing to `bind` takes, by a clock of 10 ms, over many
-devices. **Register accesses** are told by QEMU, which emulates all of them;
+devices. **Register accesses** are reported by QEMU, which emulates all of them;
 timers, serial ports and interrupt controllers are left out.
 
 **IOPS and latency** are fio's, without the plugin, on both disks by turns,
-A B B A. The median of the ratios within the pairs is given, with the interval
-(95 %, bootstrap) that this many pairs leave it in. On an emulated CPU with
-other work on the host this is a smoke test: a row is OPEN while the interval
-has the target in it.
+A B B A. The median of the ratios within the pairs is given, with its interval
+(95 %, bootstrap). On an emulated CPU with other work on the host this is a
+smoke test: a row is OPEN while the interval contains the target.
 
 **Growth** is that of the driver's own instructions. The emulator counts for one
 CPU at a time: with several, they run by turns on one host thread, so that
@@ -91,9 +105,35 @@ waiting for a lock hardly shows, while the instructions each executes do.
 `make bench FULL=1` adds the lines that need a guest for each point, and more
 pairs.
 
-`make bench-compare OLD=a.json NEW=b.json` tells what got worse, and fails past
+`make bench-compare OLD=a.json NEW=b.json` lists what got worse, and fails past
 2 %. `scripts/bench.py quick --symbols` lists the functions behind the figures.
 """
+
+
+def _pair(row):
+    """What the summary says of one row, on one kernel."""
+    if not row:
+        return "-"
+    return f"{number(row['ours'])} / {number(row['upstream'])} = {ratio(row)}"
+
+
+def _summary(result):
+    """A column for each kernel, and the targets that are missed."""
+    kernels = [{r["id"]: r for r in k["rows"]} for k in result["kernels"]]
+    names = [k["release"] for k in result["kernels"]]
+    out = ["| | " + " | ".join(names) + " |", "|---|" + "--:|" * len(names)]
+    for ident in SUMMARY:
+        found = [rows.get(ident) for rows in kernels]
+        any_row = next((r for r in found if r), None)
+        if any_row:
+            out.append(f"| {any_row['label']} ({any_row['unit']}) | "
+                       + " | ".join(map(_pair, found)) + " |")
+    missed = [f"* {r['label']}, {name}: {ratio(r)}, the target is {target(r)}"
+              for name, rows in zip(names, kernels)
+              for r in rows.values() if r["verdict"] == FAIL]
+    if missed:
+        out += ["", "Targets that are missed:", "", *missed]
+    return "\n".join(out)
 
 
 def _table(kernel):
@@ -132,17 +172,24 @@ def _listings(kernel):
     return out
 
 
-def write(result, command):
-    """Replace the page."""
-    text = HEAD.format(
+def text(result, command):
+    """The page, from a result and the command that made it."""
+    out = HEAD.format(
         command=command, qemu=result["qemu"].split(" (")[0],
         kernels=", ".join(f"Linux {k['release']}" for k in result["kernels"]),
         minutes=-(-result["seconds"] // 60), cpus=result["cpus"],
-        tree=result["tree"], verdicts=verdicts(result))
+        tree=result["tree"], verdicts=verdicts(result),
+        judged=sum(bool(r["verdict"]) for k in result["kernels"]
+                   for r in k["rows"]), summary=_summary(result)) + METHOD
     for k in result["kernels"]:
-        text += f"\n## Linux {k['release']}\n\n{_table(k)}\n"
-        text += _listings(k)
-        text += "".join(_line(x) + "\n" for x in k.get("lines", []))
+        out += f"\n## Linux {k['release']}\n\n{_table(k)}\n"
+        out += _listings(k)
+        out += "".join(_line(x) + "\n" for x in k.get("lines", []))
+    return out
+
+
+def write(result, command):
+    """Replace the page."""
     PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(text + METHOD)
+    PATH.write_text(text(result, command))
     return PATH
