@@ -7,8 +7,9 @@
 
 Every requirement has an id (conformance/requirements.tsv). Scenes note the ids
 that they observe, for this driver and for upstream's. What no scene can show
-is listed in conformance/reasons.tsv, with the reason. Fails when a MUST is not
-met, or neither observed nor listed there.
+is listed in conformance/reasons.tsv, with the reason; what a driver does instead
+of a requirement that it does not meet, in conformance/deviations.tsv. Fails when
+a MUST is not met, or neither observed nor listed there.
 """
 
 import os
@@ -51,7 +52,7 @@ def main(arguments):
     problems = results.problems()
     print(f"{PAGE.relative_to(TREE)}: {len(results.rows)} requirements, "
           f"{len(problems)} MUSTs not met or not shown")
-    print("\n".join(problems))
+    print("\n".join(problems + results.unexplained()))
     return 0 if passed and not problems else 1
 
 

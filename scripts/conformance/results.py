@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The requirements, what was noted of each, and the page that shows it.
 
-requirements.tsv has a row for each, reasons.tsv those that no scene can show.
+requirements.tsv has a row for each, reasons.tsv those that no scene can show,
+deviations.tsv a sentence for each that a driver does not meet.
 """
 
 import collections
@@ -21,8 +22,8 @@ HEAD = """<!-- SPDX-License-Identifier: GPL-2.0 -->
 |---|---|---|
 {tally}
 
-*met*: seen to be kept, never broken. *by reading*: no device can see it; the reason is given. *n/a*: does not apply, the reason is
-given. *open*: nothing shows it yet. A MAY is *met* where it was made use of.
+*met*: seen to be met, and never broken in any scene. *by reading*: no device can observe it; the reason is given. *n/a*: does not
+apply; the reason is given. *open*: no scene shows it yet. A MAY is *met* where the driver makes use of it.
 """
 
 
@@ -40,6 +41,8 @@ class Results:
     def __init__(self, notes):
         self.rows = table("requirements.tsv")
         self.reasons = {r["id"]: r for r in table("reasons.tsv")}
+        self.sentences = {(r["driver"], r["id"]): r["sentence"]
+                          for r in table("deviations.tsv")}
         self.notes = collections.defaultdict(list)
         known = {r["id"] for r in self.rows}
         for line in Path(notes).read_text().splitlines():
@@ -103,19 +106,43 @@ class Results:
                                        for s in states if count[s]))
             yield f"| {level} | {cells[0]} | {cells[1]} |"
 
+    def broken(self, driver):
+        """(row, first note) of each requirement that a driver does not meet."""
+        for r in self.rows:
+            bad = [n for n in self.notes[driver, r["id"]] if n["ok"] is False]
+            if bad:
+                yield r, bad[0]
+
+    def unexplained(self):
+        """The deviations without a sentence of what the driver does."""
+        return [f"{r['id']} of {d}: no sentence in deviations.tsv"
+                for d in DRIVERS for r, _ in self.broken(d)
+                if (d, r["id"]) not in self.sentences]
+
+    def deviations(self, driver):
+        """Lines: a sentence for each, and what was logged, folded."""
+        said, logged = [], []
+        for r, note in self.broken(driver):
+            sentence = self.sentences.get((driver, r["id"]),
+                                          "Not met: see the log below.")
+            test = note["test"].replace(f"{driver}-", "").replace(
+                f"[{driver}]", "")
+            text = note["text"].replace("|", "/").replace("<", "&lt;")
+            said.append(f"- {r['id']} ({r['level']}): {sentence} (`{test}`)")
+            logged.append(f"- {r['id']}: {text}")
+        if not said:
+            return ["None was seen."]
+        return [*said, "", "<details><summary>What the devices and the kernel "
+                "logged</summary>", "", *logged, "", "</details>"]
+
     def page(self, kernel):
         """All of Documentation/conformance.md."""
         out = [HEAD.format(total=len(self.rows), kernel=kernel,
                            tally="\n".join(self.tally()))]
-        out += ["## What upstream does otherwise", "",
-                "Its own deviations, seen by the same checks:", ""]
-        for r in self.rows:
-            bad = [n for n in self.notes["upstream", r["id"]]
-                   if n["ok"] is False]
-            if bad:
-                text = bad[0]["text"].replace("|", "/").replace("<", "&lt;")
-                out.append(f"- {r['id']} ({r['level']}): {text} "
-                           f"(`{bad[0]['test'].replace('upstream-', '')}`)")
+        out += ["## Deviations of this driver", "", *self.deviations("lite"),
+                "", "## Deviations of upstream's driver", "",
+                "Seen by the same checks on the same devices:", "",
+                *self.deviations("upstream")]
         section = None
         for r in self.rows:
             if r["section"] != section:
