@@ -72,7 +72,7 @@ unit:
 		echo "selftests/unit has no Makefile: nothing to run"; \
 	fi
 
-# Guests and devices that want to do them harm: SECONDS=60, SEED=1, K=debug.
+# The module in a guest, against a hostile device: SECONDS=60, SEED=1, K=debug.
 fuzz: setup
 	@$(PYTHON) scripts/fuzz.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
@@ -97,7 +97,7 @@ soak: setup
 		$(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
 		$(if $(WRITE),--write)
 
-# QEMU is killed N times while a guest writes: what was acknowledged stays.
+# QEMU is killed N times while a guest writes; what was acknowledged has to be there.
 powercut: setup
 	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
 		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
@@ -123,36 +123,41 @@ style:
 	@$(PYTHON) scripts/style.py
 
 help:
-	@echo "module     build virtio_lite.ko here (the default; W=1 C=1 pass through)"
-	@echo "install    install it for that kernel, as root"
-	@echo "clean      remove what a build leaves"
-	@echo "setup      install the Debian packages that are missing"
-	@echo "run        boot a guest, use a disk through the module, check the image"
-	@echo "shell      the same guest, with a prompt"
-	@echo "check      all tests; T=NAME only those, K=6.1 only that kernel, J=1"
-	@echo "           one at a time (else one per CPU)"
-	@echo "check-all  also the long ones"
-	@echo "unit       the tests that need no guest"
-	@echo "fuzz       the module against a device that lies; SECONDS=60, N=1000 lies,"
-	@echo "           SEED=7 ROUNDS=1 repeats a round,"
-	@echo "           GUESTS=4 at a time (each wants two CPUs),"
-	@echo "           WRITE=1 keeps the figures"
-	@echo "fuzz-ring  the ring against a device that lies; SECONDS=60, SEED=1"
-	@echo "trust      each fault N times (1), ours beside upstream's; WRITE=1 the page"
-	@echo "soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
-	@echo "           WHAT=unplug,rebind,reload; WRITE=1 keeps the figures"
-	@echo "soak HOURS=2  everything mixed; SEED=1, WRITE=1, LOG=soak.log, which"
-	@echo "           says what repeats a round: ROUND=SEED"
-	@echo "powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
-	@echo "           WHAT=fsync,postgres; WRITE=1"
-	@echo "conformance  each requirement of virtio, watched on scripted devices;"
-	@echo "           writes Documentation/conformance.md; T=NAME only those"
-	@echo "conformance-mutants  do they notice a driver that is wrong?"
-	@echo "bench      figures beside upstream's; FULL=1 more of them, WRITE=1 the page"
-	@echo "bench-compare OLD=a.json NEW=b.json  what got worse"
-	@echo "style      coding style, sparse and compiler warnings"
+	@echo "Use it:"
+	@echo "  module     build virtio_lite.ko here (the default; W=1 C=1 pass through)"
+	@echo "  install    install it for that kernel, as root"
+	@echo "  clean      remove what a build leaves"
+	@echo "  run        boot a guest, use a disk through the module, check the image"
+	@echo "  shell      the same guest, with a prompt"
+	@echo "  setup      install the Debian packages that are missing"
 	@echo
-	@echo "K=6.1 (a series, or a whole release) or KDIR=folder chooses the kernel:"
+	@echo "Test it:"
+	@echo "  check      all tests but the long ones; T=NAME only those,"
+	@echo "             J=1 one at a time (else one per CPU)"
+	@echo "  check-all  the long ones too"
+	@echo "  unit       the tests that need no guest"
+	@echo "  style      coding style, sparse, compiler warnings, who may include whom"
+	@echo "  conformance  each requirement of virtio, watched on scripted devices;"
+	@echo "             writes Documentation/conformance.md; T=NAME only those"
+	@echo "  conformance-mutants  do these tests notice a driver that is wrong?"
+	@echo
+	@echo "Run a campaign or measure; WRITE=1 puts the result into Documentation/:"
+	@echo "  trust      each fault N times (1), with this driver and upstream's"
+	@echo "  fuzz       the module against a device that lies; SECONDS=60, N=1000 lies,"
+	@echo "             SEED=7 ROUNDS=1 repeats a round,"
+	@echo "             GUESTS=4 at a time (each needs two CPUs)"
+	@echo "  fuzz-ring  the rings in user space against such a device; SECONDS=60, SEED=1"
+	@echo "  soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
+	@echo "             WHAT=unplug,rebind,reload"
+	@echo "  soak HOURS=2  everything mixed; SEED=1; LOG=soak.log has the command that"
+	@echo "             repeats a round: ROUND=SEED"
+	@echo "  powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
+	@echo "             WHAT=fsync,postgres"
+	@echo "  bench      what a request costs, with this driver and upstream's;"
+	@echo "             FULL=1 more figures"
+	@echo "  bench-compare OLD=a.json NEW=b.json  what got worse"
+	@echo
+	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
