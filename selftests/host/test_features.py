@@ -130,8 +130,9 @@ def test_queue_reset_and_gone(scripted, gone):
         s.dev.pci.gone = gone
     scene.unbind(s.g, s.dev)
     write.wait(60, check=False)
-    assert bool(write.status) == gone, write.output
-    assert gone or any(s.dev.blk.data[4096:8192])
+    assert gone or not write.status, write.output
+    # Also when it is gone: what it was done with before, it said.
+    assert write.status or any(s.dev.blk.data[4096:8192])
     s.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
