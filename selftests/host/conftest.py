@@ -82,7 +82,7 @@ FIRST = ("test_unit.py", "test_bench.py", "test_fail.py", "test_cells.py",
          "test_programs.py", "test_fuzz.py")
 
 # Files whose cases use one guest, one after another.
-ONE_GUEST = ("test_bench.py", "test_bind.py")
+ONE_GUEST = ("test_bench.py", "test_bind.py", "test_takeover.py")
 
 # Files with many cases, each of which runs on one kernel only: they take turns,
 # so that every kernel sees half of them. --full runs all on all.
