@@ -94,10 +94,10 @@ static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
 }
 
 /* Where the data of a bio starts, which may be within its first vector. */
-static __always_inline const struct bio_vec *
-virtblk_first_bvec(const struct bio *bio)
+static __always_inline u64 virtblk_bio_addr(const struct bio *bio)
 {
-	return __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+	return page_to_phys(mp_bvec_iter_page(bio->bi_io_vec, bio->bi_iter)) +
+	       mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter);
 }
 
 static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
@@ -117,9 +117,11 @@ static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
 		left = bio->bi_iter.bi_size;
 		if (unlikely(!left))
 			continue;
-		bv = virtblk_first_bvec(bio);
-		addr = virtblk_bvec_addr(bv) + bio->bi_iter.bi_bvec_done;
-		len = bv->bv_len - bio->bi_iter.bi_bvec_done;
+		bv = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+		addr = virtblk_bio_addr(bio);
+		/* Not mp_bvec_iter_len(): the loop compares with @left anyway. */
+		len = bv->bv_offset + bv->bv_len -
+		      mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter);
 		while (len < left) {
 			vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, len,
 				       flags);
@@ -207,9 +209,8 @@ static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
 	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
 	if (rq->nr_phys_segments == 1) {
 		vring_set_desc(&vvq->vq, packed, &at.desc[1], 2,
-			       virtblk_bvec_addr(virtblk_first_bvec(rq->bio)) +
-			       rq->bio->bi_iter.bi_bvec_done,
-			       blk_rq_bytes(rq), flags);
+			       virtblk_bio_addr(rq->bio), blk_rq_bytes(rq),
+			       flags);
 		virtblk_add_buf(vvq, packed, rq, at, 2, rq->tag);
 	} else {
 		n = virtblk_add_segments(vvq, rq, at.desc, flags);
