@@ -16,7 +16,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=% SUITE=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -64,6 +64,10 @@ check: setup
 check-all: setup
 	@$(if $(K),$(GUEST) kdir -k $(K) >/dev/null)
 	@$(TESTS) --full
+
+# For every kernel that Debian carries; K= chooses none, SUITE=sid one suite.
+kernels: setup
+	@scripts/kernels.py $(SUITE)
 
 unit:
 	@if test -e selftests/unit/Makefile; then \
@@ -136,6 +140,7 @@ help:
 	@echo "             J=1 one at a time (else one per CPU)"
 	@echo "  check-all  the long ones too"
 	@echo "  unit       the tests that need no guest"
+	@echo "  kernels    build for the newest kernels of Debian's suites; SUITE=sid"
 	@echo "  style      coding style, sparse, compiler warnings, who may include whom"
 	@echo "  conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "             writes Documentation/conformance.md; T=NAME only those"
@@ -161,5 +166,5 @@ help:
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install setup run shell check check-all \
-	unit fuzz fuzz-ring trust soak powercut conformance conformance-mutants \
+	kernels unit fuzz fuzz-ring trust soak powercut conformance conformance-mutants \
 	bench bench-compare style help

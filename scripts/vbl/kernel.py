@@ -226,9 +226,9 @@ def _listed(found):
 
 def made_kernels():
     """Those that scripts/setup made in the cache: not chosen unless named."""
-    found = lab.find_kernel()
-    if found:
-        yield Kernel(*found, foreign=True)
+    found = [Kernel(*k, foreign=True) for k in lab.find_kernels()]
+    yield from sorted(found, key=lambda k: _version_key(k.release),
+                      reverse=True)
     for flavour, found in debug_kernel.find():
         yield Kernel(*found, debug=flavour)
 

@@ -8,13 +8,14 @@ with the libraries that came with them.
 import shutil
 import subprocess
 
-from . import cache
+from . import cache, suites
 from .errors import SetupError
 
 QEMU = ("forky", "qemu-system-x86,seabios")
-# With its compiler: a kernel's own tools run with the libraries of its release.
-KERNEL = ("sid", "linux-image-amd64,linux-headers-amd64,gcc,make,"
-          "dash,bash,coreutils,sed,grep,findutils,mawk,perl-base")
+# What makes a module beside a kernel's headers, which bring its compiler: a
+# kernel's own tools run with the libraries of its release.
+BUILD = ("make,dash,bash,coreutils,sed,grep,findutils,mawk,perl-base,"
+         "libc6-dev")
 
 # exec, so that signals and the death of the parent reach QEMU itself.
 WRAPPER = """#!/bin/sh
@@ -39,20 +40,50 @@ def qemu():
 
 def _make_qemu(folder):
     root = folder / "root"
-    _unpack("a newer QEMU", *QEMU, root)
+    _unpack("a newer QEMU", *QEMU, root, ())
     for unused in ("usr/share/doc", "usr/share/man", "usr/share/locale"):
         shutil.rmtree(root / unused, ignore_errors=True)
 
 
-def find_kernel():
-    """(release, headers, root) of the newer kernel, or None if not made."""
-    folder = cache.root() / "kernel" / f"{KERNEL[0]}-{cache.digest(KERNEL)}"
-    return _read_kernel(folder) if folder.is_dir() else None
+def find_kernels():
+    """(release, headers, root) of each newer kernel that was made."""
+    for folder in sorted((cache.root() / "kernel").glob("[!.]*")):
+        yield _read_kernel(folder)
 
 
 def kernel():
-    """The same, made when it is missing."""
-    return _read_kernel(cache.entry("kernel", KERNEL, _make_kernel, KERNEL[0]))
+    """The newest one of Debian's suites, made when it is missing."""
+    lists = suites.Lists()
+    image = lists.newest_kernel()
+    headers = suites.Package("linux-headers-amd64", image.version, image.suite)
+    names = [lists.depends(p, p.name.replace("amd64", r"\d[^ ,]*"))
+             for p in (image, headers)]
+
+    def make(folder):
+        root = folder / "root"
+        _unpack("a newer kernel and its compiler", image.suite,
+                ",".join([*names, "gcc", BUILD]), root,
+                suites.sources(image.suite))
+        _finish(root)
+        _finish_kernel(root)
+
+    return _read_kernel(cache.entry("kernel", [names, BUILD], make,
+                                    image.suite))
+
+
+def build_root(suite, headers):
+    """A folder to chroot to, with these headers of @suite and a compiler."""
+    release = suites.RELEASE[suite]
+
+    def make(folder):
+        root = folder / "root"
+        _unpack(f"{len(headers)} kernels' headers and their compiler", suite,
+                ",".join([*headers, "gcc", BUILD]), root,
+                suites.sources(suite))
+        _finish(root)
+
+    return cache.entry("headers", [release, sorted(headers), BUILD], make,
+                       suite) / "root"
 
 
 def _read_kernel(folder):
@@ -62,14 +93,15 @@ def _read_kernel(folder):
             folder / "root")
 
 
-def _make_kernel(folder):
-    root = folder / "root"
-    _unpack("a newer kernel and its compiler", *KERNEL, root)
-    # Scripts that would run at installation are not: what matters of them.
+def _finish(root):
+    """Scripts that would run at installation are not: what matters of them."""
     awk = root / "usr/bin/awk"
     if not awk.is_symlink():
         awk.symlink_to("mawk")
     (root / "mnt").mkdir(exist_ok=True)
+
+
+def _finish_kernel(root):
     modules = next((root / "usr/lib/modules").iterdir())
     image = root / "boot" / f"vmlinuz-{modules.name}"
     if not image.exists():
@@ -80,7 +112,7 @@ def _make_kernel(folder):
         raise SetupError(f"depmod failed for {modules.name}:\n{got.stderr}")
 
 
-def _unpack(what, suite, packages, root):
+def _unpack(what, suite, packages, root, lines):
     if not shutil.which("mmdebstrap"):
         raise SetupError("mmdebstrap not found; run scripts/setup")
     print(f"unpacking {what} (Debian {suite}) into {cache.root()}", flush=True)
@@ -88,7 +120,8 @@ def _unpack(what, suite, packages, root):
         ["mmdebstrap", "--variant=extract", f"--include={packages}",
          # An archive that is not refreshed daily is as good here.
          "--aptopt=Acquire::Check-Valid-Until \"false\"",
-         suite, str(root)], capture_output=True, text=True)
+         f"--setup-hook={suites.prefer(suite)}",
+         suite, str(root), *lines], capture_output=True, text=True)
     if got.returncode:
         raise SetupError(f"cannot unpack {what} of Debian {suite}:\n"
                          + "\n".join(got.stderr.splitlines()[-8:]))
