@@ -16,7 +16,7 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=% SUITE=%,$(MAKEOVERRIDES))
+MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=% SUITE=% DESTDIR=%,$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -38,11 +38,24 @@ clean: kdir-there
 	@test ! -e selftests/unit/Makefile || $(MAKE) -C selftests/unit clean
 	@$(MAKE) -C selftests/fuzz clean
 
+# Below another root with DESTDIR or, as the kernel calls it, INSTALL_MOD_PATH.
+ROOT = $(or $(INSTALL_MOD_PATH),$(DESTDIR))
+RULES = $(ROOT)/usr/lib/udev/rules.d
+RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
+	$(KDIR)/include/generated/utsrelease.h)
+DEPMOD = depmod $(if $(ROOT),-b $(ROOT)) $(RELEASE)
+
 install: module
-	@$(KBUILD) modules_install
-	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) \
-		"$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
-		$(KDIR)/include/generated/utsrelease.h)"
+	@$(KBUILD) modules_install $(if $(ROOT),INSTALL_MOD_PATH=$(ROOT))
+	$(DEPMOD)
+	install -D -m 644 -t $(RULES) udev/59-virtio-lite.rules
+
+# The rule stays while the module is there for another kernel.
+uninstall: kdir-there
+	find $(ROOT)/lib/modules/$(RELEASE)/ -name 'virtio_lite.ko*' -delete
+	$(DEPMOD)
+	test -n "$$(find $(ROOT)/lib/modules/ -name 'virtio_lite.ko*')" || \
+		rm -f $(RULES)/59-virtio-lite.rules
 
 setup:
 	@scripts/setup $(if $(findstring postgres,$(WHAT)),--postgres)
@@ -129,7 +142,8 @@ style:
 help:
 	@echo "Use it:"
 	@echo "  module     build virtio_lite.ko here (the default; W=1 C=1 pass through)"
-	@echo "  install    install it for that kernel, as root"
+	@echo "  install    install it for that kernel, with its udev rule, as root; DESTDIR=folder"
+	@echo "  uninstall  remove both"
 	@echo "  clean      remove what a build leaves"
 	@echo "  run        boot a guest, use a disk through the module, check the image"
 	@echo "  shell      the same guest, with a prompt"
@@ -165,6 +179,6 @@ help:
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
-.PHONY: module kdir-there clean install setup run shell check check-all \
+.PHONY: module kdir-there clean install uninstall setup run shell check check-all \
 	kernels unit fuzz fuzz-ring trust soak powercut conformance conformance-mutants \
 	bench bench-compare style help

@@ -54,7 +54,8 @@ def suite_outcomes(lists, suite):
         if not package:
             yield "skipped", flavour, "not in this suite"
         elif not root:
-            yield "failed", package, missing
+            yield "failed", package.removeprefix("linux-headers-"), missing
+            missing = "the same"
         else:
             release = package.removeprefix("linux-headers-")
             outcome, why = build(suite, release, root)

@@ -64,6 +64,8 @@ def sources(suite):
 
 def prefer(suite):
     """A hook for mmdebstrap: what a kernel needs comes from its own suite."""
+    if suite == RELEASE[suite]:
+        return "true"
     codename = {"experimental": "rc-buggy"}.get(suite, suite)
     return (f"printf 'Package: linux-*\\nPin: release n={codename}\\n"
             "Pin-Priority: 900\\n' >\"$1\"/etc/apt/preferences.d/kernel")

@@ -8,7 +8,8 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 
 # Folders whose files never end up in the module.
-NOT_KERNEL = ("scripts", "selftests", "Documentation", "dkms", "packaging")
+NOT_KERNEL = ("scripts", "selftests", "Documentation", "dkms", "packaging",
+              "udev")
 # ... but for what only a test build of the module takes in.
 TEST_BUILD = "scripts/fail_points/"
 # What a build leaves behind, for trees that are not a git checkout.
