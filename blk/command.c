@@ -119,8 +119,7 @@ unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq)
 		if (type != VIRTIO_BLK_T_ZONE_RESET_ALL)
 			sector = blk_rq_pos(rq);
 	}
-	slot->header.type = vring32(&vvq->vq, type);
-	slot->header.sector = vring64(&vvq->vq, sector);
+	virtblk_fill_header(&vvq->vq, &slot->header, type, sector);
 	return n;
 }
 

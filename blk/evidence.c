@@ -20,6 +20,7 @@
 #include <linux/bitmap.h>
 #include <linux/slab.h>
 #include "blk/evidence.h"
+#include "blk/mem.h"
 
 /* In a header: the tag was not in flight at the last scan. No device knows it. */
 #define VIRTBLK_MARK	0xffffffff
@@ -253,9 +254,7 @@ static void virtblk_add_check(struct virtblk_vq *vvq, struct request *rq)
 	/* A question to the device itself is about no place. */
 	if (sector >= get_capacity(vblk->disk))
 		sector = 0;
-	slot->header.type = vring32(vq, type);
-	slot->header.reserved = vring32(vq, 0);
-	slot->header.sector = vring64(vq, sector);
+	virtblk_fill_header(vq, &slot->header, type, sector);
 	slot->status = VIRTIO_BLK_S_UNWRITTEN;
 	virtqueue_set_desc(vq, slot->table, n++, slot_dma, sizeof(slot->header),
 			   VRING_DESC_F_NEXT);

@@ -20,22 +20,13 @@
 static int virtblk_alloc_slots(struct virtblk *vblk, struct virtblk_vq *vvq,
 			       int node)
 {
-	unsigned int depth = vblk->tag_set.queue_depth, tag;
-	struct virtqueue *vq = &vvq->vq;
+	unsigned int depth = vblk->tag_set.queue_depth;
 
 	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[0],
 			     depth * sizeof(*vvq->slots), node))
 		return -ENOMEM;
 	vvq->slots = vvq->mem[0].addr;
 	vvq->slots_dma = vvq->mem[0].dma;
-
-	/* The descriptor of the header is the same for every request. */
-	for (tag = 0; tag < depth; tag++)
-		virtqueue_set_desc(vq, vvq->slots[tag].table, 0,
-				   vvq->slots_dma + tag * sizeof(*vvq->slots),
-				   sizeof(struct virtio_blk_header),
-				   VRING_DESC_F_NEXT);
-
 	return 0;
 }
 
@@ -63,6 +54,30 @@ static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
 }
 
 /**
+ * virtblk_init_mem() - write the memory that a queue shares with the device anew
+ * @vblk: the disk
+ * @vvq: the queue, which has nothing in flight, and whose answers were read
+ *
+ * Requests do not write all of it, and the device can write all of it at any
+ * time: so after each reset it has to become what it was at first.
+ */
+void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
+{
+	unsigned int tag, i;
+
+	for (i = 0; i < ARRAY_SIZE(vvq->mem); i++) {
+		if (vvq->mem[i].addr)
+			memset(vvq->mem[i].addr, 0, vvq->mem[i].size);
+	}
+	/* The descriptor of the header is the same for every request. */
+	for (tag = 0; tag < vblk->tag_set.queue_depth; tag++)
+		virtqueue_set_desc(&vvq->vq, vvq->slots[tag].table, 0,
+				   vvq->slots_dma + tag * sizeof(*vvq->slots),
+				   sizeof(struct virtio_blk_header),
+				   VRING_DESC_F_NEXT);
+}
+
+/**
  * virtblk_alloc_mem() - slots and tables of a queue
  * @vblk: the disk; limits and depth are final
  * @vvq: the queue; its ring is set up
@@ -84,6 +99,7 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 	n = virtblk_max_chain(lim);
 	if (n > VIRTBLK_SLOT_DESC && virtblk_alloc_blocks(vblk, vvq, n, node))
 		return -ENOMEM;
+	virtblk_init_mem(vblk, vvq);
 	if (!map)
 		return 0;
 	n = depth * VIRTBLK_SLOT_DESC + vvq->nblocks * vvq->block_desc;

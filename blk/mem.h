@@ -12,6 +12,29 @@ static inline dma_addr_t virtblk_slot_dma(const struct virtblk_vq *vvq,
 }
 
 /**
+ * virtblk_fill_header() - write the header of a request
+ * @vq: its queue
+ * @header: in its slot
+ * @type: VIRTIO_BLK_T_
+ * @sector: or 0
+ *
+ * All of it: the device may have written to it. BLK-REQ-I03: the reserved word
+ * is 0, which costs no store of its own.
+ */
+static __always_inline void virtblk_fill_header(const struct virtqueue *vq,
+						struct virtio_blk_header *header,
+						u32 type, u64 sector)
+{
+	u64 words = type;
+
+	/* The type comes first in memory also where the high half does. */
+	if (IS_ENABLED(CONFIG_CPU_BIG_ENDIAN) && !vq->little_endian)
+		words <<= 32;
+	header->type_reserved = vring64(vq, words);
+	header->sector = vring64(vq, sector);
+}
+
+/**
  * struct virtblk_piece - a walk through the data of a request
  * @bv: the piece: no longer than what a descriptor can cover
  * @bio: which it is of
@@ -41,6 +64,7 @@ static inline struct virtblk_piece virtblk_no_piece(const struct virtblk_vq *vvq
 }
 
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
+void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq);
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq);
 bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n);
 int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,

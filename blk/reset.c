@@ -276,6 +276,18 @@ void virtblk_unquiesce(struct virtblk *vblk)
 	blk_mq_kick_requeue_list(vblk->disk->queue);
 }
 
+/**
+ * virtblk_init_all_mem() - virtblk_init_mem() of every queue
+ * @vblk: the disk, quiesced, with nothing in flight
+ */
+void virtblk_init_all_mem(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++)
+		virtblk_init_mem(vblk, &vblk->vqs[i]);
+}
+
 static void virtblk_clear_errors(struct virtblk *vblk)
 {
 	unsigned int i;
@@ -304,8 +316,10 @@ int virtblk_finish_reset(struct virtblk *vblk, int err)
 	if (err)
 		virtblk_set_dead(vblk);
 	virtblk_requeue_all(vblk, err ? VIRTBLK_FAIL : VIRTBLK_REQUEUE);
-	if (!err)
+	if (!err) {
+		virtblk_init_all_mem(vblk);
 		virtblk_clear_errors(vblk);
+	}
 	virtblk_unquiesce(vblk);
 
 	if (err) {
@@ -429,6 +443,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	}
 
 	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_requeue_one, (void *)&ret);
+	virtblk_init_mem(vvq->vblk, vvq);
 	WRITE_ONCE(vvq->needs_reset, false);
 	WRITE_ONCE(vvq->state, VIRTBLK_VQ_RUNNING);
 	WRITE_ONCE(vvq->waiting, false);

@@ -112,6 +112,7 @@ static int virtblk_exchange_rings(struct virtblk *vblk)
 	virtblk_disable_events(vblk);
 	err = virtblk_try_rings(vblk, &swapped);
 	if (!err) {
+		virtblk_init_all_mem(vblk);
 		virtblk_resume_service(vblk);
 		return 0;
 	}

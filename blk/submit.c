@@ -169,11 +169,10 @@ static void virtblk_fill_rw_header(const struct virtblk_vq *vvq,
 				   const struct request *rq,
 				   struct virtio_blk_header *header)
 {
-	/* The reserved word is 0 since the slot was allocated. */
 	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
 	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
-	header->type = vring32(&vvq->vq, (__force u32)req_op(rq));
-	header->sector = vring64(&vvq->vq, blk_rq_pos(rq));
+	virtblk_fill_header(&vvq->vq, header, (__force u32)req_op(rq),
+			    blk_rq_pos(rq));
 }
 
 static u16 virtblk_data_flags(const struct request *rq)
@@ -346,8 +345,7 @@ static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
 	struct virtblk_place at = virtblk_slot_of(vvq, rq);
 	u16 head = virtqueue_head(&vvq->vq, rq->tag);
 
-	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_FLUSH);
-	at.slot->header.sector = vring64(&vvq->vq, 0);
+	virtblk_fill_header(&vvq->vq, &at.slot->header, VIRTIO_BLK_T_FLUSH, 0);
 	if (vvq->vq.packed)
 		virtblk_add_buf(vvq, true, rq, at, 1, head);
 	else
@@ -370,8 +368,7 @@ static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
 		type = VIRTIO_BLK_T_WRITE_ZEROES;
 		flags = virtblk_zeroes_flags(vvq, rq);
 	}
-	at.slot->header.type = vring32(&vvq->vq, type);
-	at.slot->header.sector = vring64(&vvq->vq, 0);
+	virtblk_fill_header(&vvq->vq, &at.slot->header, type, 0);
 	vring_set_desc(&vvq->vq, packed, &at.desc[1], 2, at.desc_dma +
 		       VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
 		       virtblk_fill_ranges(rq, ranges, flags),
@@ -422,8 +419,8 @@ static noinline void virtblk_add_append(struct virtblk_vq *vvq,
 	u16 flags = virtblk_data_flags(rq);
 	int n;
 
-	at.slot->header.type = vring32(&vvq->vq, VIRTIO_BLK_T_ZONE_APPEND);
-	at.slot->header.sector = vring64(&vvq->vq, blk_rq_pos(rq));
+	virtblk_fill_header(&vvq->vq, &at.slot->header,
+			    VIRTIO_BLK_T_ZONE_APPEND, blk_rq_pos(rq));
 	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
 		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
 	else

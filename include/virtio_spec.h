@@ -212,8 +212,13 @@ struct vring_packed_event {
 #define VIRTIO_BLK_ID_LEN		20
 
 struct virtio_blk_header {
-	virtio32_t type;
-	virtio32_t reserved;	/* stays 0 */
+	union {
+		struct {
+			virtio32_t type;
+			virtio32_t reserved;	/* stays 0 */
+		};
+		virtio64_t type_reserved;	/* both, for one store */
+	};
 	virtio64_t sector;	/* in units of 512 bytes */
 };
 
