@@ -168,12 +168,37 @@ static const struct pci_error_handlers virtio_pci_errors = {
 	.reset_done = virtio_pci_reset_done,
 };
 
+/* Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04). */
+static const struct pci_device_id virtio_pci_ids[] = {
+	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
+	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_MODERN_BLOCK) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, virtio_pci_ids);
+
+/*
+ * A user can have any function probed (driver_override, new_id). What a
+ * transitional device is, its subsystem tells (section 4.1.2.1).
+ */
+static bool vp_is_disk(struct pci_dev *pdev)
+{
+	return pci_match_id(virtio_pci_ids, pdev) &&
+	       (pdev->device != VIRTIO_PCI_TRANSITIONAL_BLOCK ||
+		pdev->subsystem_device == VIRTIO_ID_BLOCK);
+}
+
 static int virtio_pci_probe(struct pci_dev *pdev,
 			    const struct pci_device_id *id)
 {
 	struct vp_device *vp;
 	int err;
 
+	if (!vp_is_disk(pdev)) {
+		pci_err(pdev, "not a virtio block device: ids %04x:%04x, subsystem %04x:%04x\n",
+			pdev->vendor, pdev->device, pdev->subsystem_vendor,
+			pdev->subsystem_device);
+		return -ENODEV;
+	}
 	vp = kzalloc(sizeof(*vp), GFP_KERNEL);
 	if (!vp)
 		return -ENOMEM;
@@ -292,14 +317,6 @@ static const struct dev_pm_ops virtio_pci_pm_ops = {
 	.restore = pm_sleep_ptr(virtio_pci_resume),
 };
 
-/* Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04). */
-static const struct pci_device_id virtio_pci_ids[] = {
-	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
-	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_MODERN_BLOCK) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, virtio_pci_ids);
-
 static struct pci_driver virtio_pci_driver = {
 	.name = "virtio-pci-lite",
 	.id_table = virtio_pci_ids,
@@ -319,7 +336,7 @@ static void vp_silence_unowned(void)
 	struct pci_dev *pdev = NULL;
 
 	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
-		if (!pci_match_id(virtio_pci_ids, pdev))
+		if (!vp_is_disk(pdev))
 			continue;
 		device_lock(&pdev->dev);
 		if (!pdev->dev.driver && !pci_is_enabled(pdev))
