@@ -147,7 +147,7 @@ static int virtblk_module_event(struct notifier_block *nb, unsigned long action,
 	int early = atomic_read(&virtblk_early_names);
 
 	if (action == MODULE_STATE_COMING && early && !strcmp(mod->name, UPSTREAM))
-		pr_warn("virtio_lite: " UPSTREAM " is loaded after %d of the names vda to vdz were given: its probe fails for a disk whose name is taken\n",
+		pr_warn("virtio_lite: virtio_blk is loaded after %d of the names vda to vdz were given: its probe fails for a disk whose name is taken\n",
 			early);
 	return NOTIFY_OK;
 }
