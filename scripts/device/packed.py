@@ -14,6 +14,7 @@ class Packed(Layout):
         self.slot, self.wrap = 0, 1             # next one from the driver
         self.used_slot, self.used_wrap = 0, 1   # next one to the driver
         self.first_flags, self.fresh = None, 0
+        self.holders = {}       # address of a descriptor: chain it was of
 
     def check_memory(self):
         """Rules for where the parts lie, and what is in them."""
@@ -117,6 +118,7 @@ class Packed(Layout):
                 self.dev.needs_reset()
                 return None
             chain.seen.append((self.desc + 16 * self.slot, raw))
+            self.holders[self.desc + 16 * self.slot] = chain
             chain.slots += 1
             self.rule("PACK-INDIR-04 PACK-MIX-I01", not flags & INDIRECT or
                       (chain.slots == 1 and not flags & NEXT),
@@ -171,7 +173,20 @@ class Packed(Layout):
         self.dev.log.add("used batch", self.q.index, ident, len(slots))
         self.publish()
 
+    def _give_up(self, slots):
+        """These slots are the driver's, whatever chain they were of.
+
+        Buffers that are used out of order give back the slots of others,
+        section 2.8.1: those that are still out are judged without them.
+        """
+        for n in range(slots):
+            where = self.desc + 16 * ((self.used_slot + n) % self.size)
+            chain = self.holders.pop(where, None)
+            if chain:
+                chain.seen = [s for s in chain.seen if s[0] != where]
+
     def _advance(self, slots):
+        self._give_up(slots)
         self.fresh += slots
         self.used_slot += slots
         if self.used_slot >= self.size:
