@@ -162,6 +162,29 @@ def test_cache(stage):
                  "writes from before the switch were never flushed")
 
 
+@play("GEN-RESET-01 PCI-COMMON-05 GEN-INIT-04 BLK-INIT-04")
+def test_cache_during_reset(stage):
+    """Whoever switches the cache waits until nobody resets the device."""
+    if stage.driver != "lite":
+        pytest.skip("upstream does not reset a device that needs it")
+    disk = stage.start("modern", ALL)
+    dev, g = stage.dev, stage.g
+    with dev.lock:
+        dev.script = Script()
+        dev.script.reset_seconds = 8.0
+        dev.status_reg.history.clear()
+        dev.needs_reset()
+    job = g.start(f"dd if=/dev/{disk} of=/dev/null bs=4k count=1 "
+                  "iflag=direct 2>&1")
+    dev.wait(lambda d: 0 in d.status_reg.history, 60, "a reset")
+    text = g.sh(f"echo 'write through' >/sys/block/{disk}/cache_type && "
+                f"cat /sys/block/{disk}/cache_type", timeout=90)
+    assert text == "write through\n", text
+    job.wait(60)
+    assert dev.log.find("write", "config+0x20"), "the mode was never written"
+    scene.copy(g, disk)
+
+
 @pytest.mark.parametrize("kind", ["modern", "intx", "one vector", "legacy"])
 @play("BLK-OP-01 PCI-CFGCHG-01")
 def test_resize(stage, kind):
