@@ -168,13 +168,18 @@ static const struct pci_error_handlers virtio_pci_errors = {
 	.reset_done = virtio_pci_reset_done,
 };
 
-/* Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04). */
+/*
+ * Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04).
+ *
+ * Not a MODULE_DEVICE_TABLE: with its aliases udev would load this module at boot
+ * as soon as it is installed, beside the kernel's own driver, and who got the
+ * disk would be a race. It is the user who chooses, by loading the module.
+ */
 static const struct pci_device_id virtio_pci_ids[] = {
 	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
 	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_MODERN_BLOCK) },
 	{ }
 };
-MODULE_DEVICE_TABLE(pci, virtio_pci_ids);
 
 /*
  * A user can have any function probed (driver_override, new_id). What a

@@ -254,7 +254,9 @@ def _compiler_id(kernel):
 _FOREIGN = """root=$1 folder=$2; shift 2
 for d in proc dev; do mount --rbind /$d "$root/$d" || exit; done
 mount --bind "$folder" "$root/mnt" || exit
-PATH=/usr/bin:/usr/sbin:/bin:/sbin exec chroot "$root" make "$@"
+PATH=/usr/bin:/usr/sbin:/bin:/sbin LANG=C
+export PATH LANG
+exec chroot "$root" make "$@"
 """
 
 

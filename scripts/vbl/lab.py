@@ -73,17 +73,16 @@ def kernel():
 
 def build_root(suite, headers):
     """A folder to chroot to, with these headers of @suite and a compiler."""
-    release = suites.RELEASE[suite]
+    # W=1 of older kernels reads comments with perl.
+    packages = ",".join([*sorted(headers), "gcc", "perl", BUILD])
 
     def make(folder):
         root = folder / "root"
         _unpack(f"{len(headers)} kernels' headers and their compiler", suite,
-                ",".join([*headers, "gcc", BUILD]), root,
-                suites.sources(suite))
+                packages, root, suites.sources(suite))
         _finish(root)
 
-    return cache.entry("headers", [release, sorted(headers), BUILD], make,
-                       suite) / "root"
+    return cache.entry("headers", [suite, packages], make, suite) / "root"
 
 
 def _read_kernel(folder):
