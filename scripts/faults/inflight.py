@@ -32,13 +32,14 @@ def limit(g, bps):
                           "property": "limits", "value": {"bps-total": bps}})
 
 
-def hold(g, place=2, second=False):
+def hold(g, place=2, second=False, bps=1):
     """Start a write that QEMU holds until it drains the disk, as a reset does.
 
     With @second another write is in flight before it. The throttle limit that
-    holds them is off again when this returns.
+    holds them is off again when this returns. A greater @bps than the usual one
+    lets the write complete by itself, after 4096 / @bps seconds.
     """
-    limit(g, 1)
+    limit(g, bps)
     # The throttle always lets the first request pass.
     assert dd(g, g.dev(), 8)[0] == 0
     job = start_write(g, place, f"dd if=/dev/zero of=/dev/{g.dev()} bs=4k "

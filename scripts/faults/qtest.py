@@ -76,10 +76,15 @@ class Ring:
         self.kick = bars[4] + 0x3000 + 4 * queue
         self.status = bars[4] + 0x14
         self.packed = packed
+        self.find()
+
+    def find(self):
+        """Where the ring is now; returns False while the queue has none."""
         now = self.state()
         self.num = now["vring-num"]
         self.desc, self.avail = now["vring-desc"], now["vring-avail"]
         self.used = now["vring-used"]
+        return bool(self.desc)
 
     def state(self):
         return self.g.qmp("x-query-virtio-queue-status", path=self.path,

@@ -28,13 +28,22 @@ LOAD = ("end=$(($(date +%s) + {1})); while [ $(date +%s) -lt $end ] && "
         "fio --name=f --filename=/dev/{0} --allow_file_create=0 "
         "--ioengine=libaio --rw=randrw --direct=1 "
         "--bssplit=512/40:4k/50:16k/8:128k/2 --iodepth=32 "
-        "--time_based --runtime={1} --continue_on_error=all --fsync=64 "
-        "--size=1M --numjobs=2 --thread & for n in 1 2 3; do "
+        "{2} --continue_on_error=all --fsync=64 "
+        "--size=1M --numjobs=2 --thread & p=$!; {3} for n in 1 2 3; do "
         "/bin/blkdiscard -f -l 64k /dev/{0}; "
         "/bin/blkdiscard -f -z -l 64k /dev/{0}; cat /sys/block/{0}/serial; "
         "blkzone reset /dev/{0}; blkzone report /dev/{0}; "
-        "done; while kill -0 $! && [ $(cat /sys/block/{0}/size) -gt 0 ]; do "
-        "sleep 0.3; done; kill $!; wait; done >/dev/null 2>&1")
+        "done; while kill -0 $p && [ $(cat /sys/block/{0}/size) -gt 0 ]; do "
+        "sleep 0.3; done; kill $p; wait; done >/dev/null 2>&1")
+# Until the time is over; or once through its part of the disk, again and again.
+ENDLESS, FINITE = "--time_based --runtime={}", ""
+# Whatever a queue is frozen for, as long as the load beside it runs.
+FREEZES = ("(cd /sys/block/{}; while kill -0 $p; do "
+           "for s in $(tr -d '[]' <queue/scheduler); do "
+           "echo $s >queue/scheduler; done; "
+           "for n in 4 64; do echo $n >queue/nr_requests; done; "
+           "for c in through back; do echo write $c >cache_type; done; "
+           "usleep 200000; done) &")
 SETTINGS = "/sys/module/virtio_lite/parameters"
 
 
@@ -154,15 +163,16 @@ class Campaign:
         dev.become(lies.features, script=lies, queues=lies.queues,
                    queue_size=lies.queue_size, config=lies.config,
                    zones=lies.zones)
-        # No request is younger than a single one, so the driver takes it for
-        # slow and not for lost: it must reset the device all the same.
-        g.sh(f"echo reset >{SETTINGS}/timeout_action; "
+        g.sh(f"echo {lies.action} >{SETTINGS}/timeout_action; "
              f"echo {lies.attempts} >{SETTINGS}/reset_attempts")
         name = scene.bind(g, dev, "lite")
         if name:
             # A regular file of that name would take all of the load.
             g.sh(f"[ -b /dev/{name} ]")
-            job = g.start(LOAD.format(name, self.io_seconds))
+            job = g.start(LOAD.format(
+                name, self.io_seconds, FINITE if lies.finite else
+                ENDLESS.format(self.io_seconds),
+                FREEZES.format(name) if lies.frozen else ""))
             if lies.goes:
                 # The disk is unbound while it is used.
                 g.sh(f"echo auto >{SETTINGS}/timeout_action; wait_for "
@@ -171,7 +181,8 @@ class Campaign:
                      f"/stat) -gt {seed * 977 % 200 * self.io_seconds} ]'",
                      timeout=2 * self.io_seconds, check=False)
             else:
-                self._watch(dev, lies, job)
+                self._watch(dev, lies, job,
+                            self._must_find(g, dev, lies, name))
         if lies.unloaded:
             g.sh(f"echo none >/sys/bus/pci/devices/{dev.bdf}/driver_override; "
                  "vbl_unload && [ ! -e /sys/bus/virtio-lite ]", timeout=120)
@@ -190,13 +201,22 @@ class Campaign:
         self.rounds += 1
         self.sum.add(rounds=1, mutations=lies.mutations, worked=bool(name),
                      dead="the disk is dead" in log, **lies.counts)
-        print(f"seed {seed}: {lies.stand}, {lies.mutations} lies read of "
+        print(f"seed {seed}: {lies.in_words()}, {lies.mutations} lies read of "
               f"{lies.told} told, {'disk' if name else 'no disk'}; "
               f"{self.sum.mutations} in all", flush=True)
 
-    def _watch(self, dev, lies, job):
-        """Wait until the load ends, or the device gets hardly any requests, for
-        what it said before."""
+    @staticmethod
+    def _must_find(g, dev, lies, name):
+        """Whether the driver has to find what is lost. It cannot tell that from
+        slow where the device works in order, so that nothing completes after a
+        held request, or where the ring has no room for a check."""
+        return lies.action == "auto" and not dev.has("IN_ORDER") and int(
+            g.sh(f"cat /sys/block/{name}/mq/0/nr_reserved_tags || echo 0")
+            .split()[-1]) > 0
+
+    def _watch(self, dev, lies, job, must_end):
+        """Wait until the load ends, as it has to with @must_end, or the device
+        gets hardly any requests, for what it said before."""
         end = time.monotonic() + self.io_seconds
         more = True
         while more and time.monotonic() < end:
@@ -204,7 +224,7 @@ class Campaign:
             with dev.changed:
                 more = dev.changed.wait_for(
                     lambda: lies.requests - before > SLOW, SLOW_SECONDS)
-        if more or lies.unloaded:
+        if more or lies.unloaded or must_end:
             job.wait(90, check=False)
 
     @staticmethod

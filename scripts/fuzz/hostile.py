@@ -3,6 +3,7 @@
 
 import collections
 import random
+import time
 
 from device import HOLD, SILENT, USUAL, Script, spec
 from device.memory import BadAddress
@@ -39,12 +40,19 @@ class Hostile(Script):
     told        how many lies there were, read or not
     requests    how many requests came
     story       what the device did, in words
+    action      the driver's timeout_action: with "auto" the driver has to find
+                by itself what is lost
+    finite      the load is many short ones: no younger request follows one that
+                is lost at the end of such a load
+    frozen      settings of the disk are changed all the time, for which its
+                queues are frozen
     """
 
     # Probabilities, in a million.
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
     KEEP, SWALLOW, INTERRUPT, NEEDS_RESET, CONFIG = 30, 30, 2000, 100, 2000
     EARLY, ZONE, SPURIOUS = 50000, 300000, 5000
+    STALL, STALL_SECONDS = 100, (0.5, 1.5, 2.5, 3.5, 6, 12)
     PROBE, LATER = (0, 0, 1, 2, 12), 0.03     # factors before and after
                                 # DRIVER_OK: lies in a reset cost the disk
     # A lie that costs a reset is rare in most devices: it keeps others from
@@ -62,7 +70,8 @@ class Hostile(Script):
         self._dice = {kind: random.Random(f"{seed} {kind}") for kind in (
             "device", "life", "read", "write", "features", "vector", "request",
             "used", "event", "interrupt", "memory", "pci", "early", "zone",
-            "spurious")}
+            "spurious", "stall", "patience")}
+        self._stalled = []          # (until when, request)
         dice = self._dice["device"]
         self.used_chance, self.memory_chance = (
             dice.choice(self.BREACHES) for _ in range(2))
@@ -72,6 +81,7 @@ class Hostile(Script):
         self.batch = dice.random() < 0.3
         self.stand = dice.choice(tuple(STANDS))
         self._live(self._dice["life"])
+        self._try_patience(self._dice["patience"])
         self.features = USUAL + tuple(
             f for f in RINGS + DISKS if dice.random() < 0.5)
         if "BLK_RO" in self.features and dice.random() < 0.8:
@@ -121,6 +131,17 @@ class Hostile(Script):
         self.unloaded = dice.random() < 0.15    # module unloaded at the end
         # Unbound while in use; the module cannot be unloaded then.
         self.goes = not self.unloaded and dice.random() < 0.5
+
+    def _try_patience(self, dice):
+        """What decides that a request is lost, and what makes that hard."""
+        self.action = dice.choice(("reset", "auto"))
+        self.finite = dice.random() < 0.5
+        self.frozen = dice.random() < 0.5
+
+    def in_words(self):
+        """The device and how it is used, for a line of output."""
+        return " ".join([self.stand, self.action] + ["finite"] * self.finite
+                        + ["frozen"] * self.frozen)
 
     @property
     def mutations(self):
@@ -274,6 +295,11 @@ class Hostile(Script):
         if self._chance("request", self.KEEP):
             self._tell("a request is kept")
             return HOLD
+        if self._chance("stall", self.STALL):
+            seconds = self._dice["stall"].choice(self.STALL_SECONDS)
+            self._stalled.append((time.monotonic() + seconds, req))
+            self._tell(f"a request is kept for {seconds} s")
+            return HOLD
         if self._chance("request", self.status_chance):
             # 1 and 2 are honest: a device may fail any request.
             status = self._dice["request"].choice((3, 4, 5, 6, 0x7f, 0xfe))
@@ -371,6 +397,11 @@ class Hostile(Script):
         """Carry out what was kept back: late, but not never."""
         self._beats += 1
         with dev.lock:
+            now = time.monotonic()
+            for row in [r for r in self._stalled if r[0] <= now]:
+                self._stalled.remove(row)
+                # A reset made the device forget it.
+                dev.release(row[1])
             if self._beats % self.rests:
                 return
             for q in dev.queues:

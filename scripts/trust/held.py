@@ -13,10 +13,11 @@ from vbl import Disk, Guest, GuestHung
 
 from .tally import Tally
 
-# A command that has not ended after so many seconds, times VBL_SLOW, hangs.
-HANGS = 8
+# A command that has not ended after so many seconds, times VBL_SLOW, hangs. A
+# lost request is found within lost_timeouts, 8 times request_timeout.
+HANGS = 12
 # Seconds until the kernel reports a hung task.
-HUNG_TASK = 3
+HUNG_TASK = 9
 APPEND = "panic_on_warn=0 hung_task_panic=0 softlockup_panic=0"
 PARAMS = "request_timeout=1"
 

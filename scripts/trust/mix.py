@@ -24,6 +24,14 @@ from .used import MEGA, Used
 
 # The longest pause between two actions.
 SECONDS = 1.5
+# A stall that resets nothing: less than stall_timeouts times request_timeout,
+# which is a second, on a machine with other things to do.
+STALL = 2.5
+# Queues are frozen for these.
+FREEZES = ("n=$(cat queue/nr_requests) && echo 4 >queue/nr_requests && "
+           "echo $n >queue/nr_requests",
+           "for s in $(tr -d '[]' <queue/scheduler); do "
+           "echo $s >queue/scheduler || exit 1; done")
 HARMLESS = (inflight.length_huge, inflight.length_zero)
 SPOILERS = (inflight.never_written, inflight.twice, inflight.out_of_range,
             inflight.too_far, inflight.too_far_back, *HARMLESS)
@@ -121,8 +129,12 @@ def needs_reset(s, rng):
     ring = s.ring()
 
     def offend():
-        # Otherwise the guest could write the same ring slot.
+        # Otherwise the guest could write the same ring slot. What resizes the
+        # rings beside this may have exchanged them, or be at it.
         s.g.qmp("stop")
+        while not ring.find():
+            s.g.qmp("cont")
+            s.g.qmp("stop")
         ring.offend()
         s.g.qmp("cont")
     helped_by_reset(s, offend)
@@ -155,21 +167,48 @@ def repaired(s, held, what=None):
         inflight.wait_errors(s.g, what)
 
 
-def completion_lost(s, rng):
-    """A request never completes, and younger ones do.
-
-    A background command that changes a setting of the disk would freeze its
-    queues until all requests complete, and no younger request would be sent.
-    """
+def lose(s):
+    """Start a write that QEMU holds for ever: for the guest it is lost."""
     s.expected |= {"resets", "queue_resets", "lost_completions"}
+    return inflight.hold(s.g)
+
+
+def completion_lost(s, rng):
+    """A request never completes, and younger ones do."""
     with s.still():
-        held = inflight.hold(s.g)
+        held = lose(s)
     # Other writes wait behind the held one.
     reads = s.g.start(f"while dd if=/dev/{s.g.dev()} of=/dev/null bs=4k "
                       "count=4 iflag=direct 2>/dev/null; do usleep 50000; "
                       "done")
     repaired(s, held, "lost_completions")
     reads.kill()
+
+
+def completion_lost_alone(s, rng):
+    """A request never completes, and no other one is sent."""
+    with s.still():
+        repaired(s, lose(s), "resets")
+
+
+def completion_lost_frozen(s, rng):
+    """A request never completes, and the queue is frozen until it does."""
+    freeze = rng.choice(FREEZES)
+    with s.still():
+        held = lose(s)
+        job = s.g.start(f"cd {block(s)} && {freeze}")
+        s.g.sh("wait_for 20 grep -q '^State:.D' "
+               f"/proc/$(cat /run/vbl/{job.ident}.pid)/status")
+    repaired(s, held, "resets")
+    job.wait(60)
+
+
+def storage_stalls(s, rng):
+    """The host holds a write for a few time-outs, which resets nothing."""
+    seconds = rng.uniform(1.5, STALL)
+    with s.still():
+        held = inflight.hold(s.g, bps=int(4096 / seconds))
+    repaired(s, held)
 
 
 def completion_spoiled(s, rng):
@@ -273,6 +312,8 @@ express = every(modern, has("disk", "root_port"))
 seen = every(modern, stays, no(has("disk", "iommu_platform")))
 split = no(has("disk", "packed"))
 own_vectors = every(seen, no(lambda p: "vectors" in p["disk"]))
+# Not where nothing comes back before what came before it.
+any_order = every(stays, no(has("disk", "in_order")))
 # The request that is held is the only one, and the next one is known.
 alone = every(own_vectors, has("disk", "num_queues", value=1),
               no(has("disk", "in_order")))
@@ -326,7 +367,12 @@ ACTIONS = {
                                      stays(p)),
         lambda p: "CPU off and on" not in p["beside"])),
     "completion lost": Action(completion_lost, every(
-        alone, no(has("beside")))),
+        any_order, has("disk", "num_queues", value=1))),
+    "completion lost, nothing else comes": Action(
+        completion_lost_alone, any_order),
+    "completion lost, queue frozen": Action(
+        completion_lost_frozen, any_order),
+    "storage stalls": Action(storage_stalls),
     "completion spoiled": Action(completion_spoiled, every(alone, split)),
     "breach of the ring": Action(breach, alone),
     "S3": Action(sleep, has("guest", "suspend")),

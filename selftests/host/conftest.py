@@ -10,6 +10,7 @@ Fixtures
     programs    the pool of guests that test programs share
     stage       scripted devices in a guest, see conform.py
     scripted    one such device, see scripted.py
+    several     several such devices at once, see late.py
 
 Marks
     full        only with --full (make check-all)
@@ -33,7 +34,7 @@ from vbl import kernel as vbl_kernel, ktap, program    # noqa: E402
 
 # These CPU flags select copies that are slow when emulated byte by byte.
 os.environ.setdefault("VBL_CPU", "max,erms=off,fsrm=off")
-pytest_plugins = ["conform", "scripted"]
+pytest_plugins = ["conform", "scripted", "late"]
 RESULTS = {}            # node id -> passed, failed or skipped
 
 
@@ -90,7 +91,8 @@ TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_trust_soak.py", "test_trust_move.py",
               "test_trust_table.py", "test_recover.py",
               "test_features.py", "test_errors.py", "test_fail.py",
-              "test_programs.py", "test_resize.py")
+              "test_programs.py", "test_resize.py", "test_late.py",
+              "test_lost.py")
 
 
 def _other_turns(items):
