@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The split ring: section 2.7 of virtio 1.4.
+ * The split ring (section 2.7 of virtio 1.4), and the functions that choose
+ * between it and the packed ring (ring/packed.c).
  *
- * Three areas in memory that driver and device share:
+ * The driver and the device share three areas of memory:
  *
- *	desc[num]	what to read or write: address, length, flags
- *	avail		heads that the driver makes available, in order
- *	used		heads that the device has done with, in any order
+ *	desc[num]	descriptors: address, length, flags
+ *	avail		heads of the buffers that the driver makes available
+ *	used		heads of the buffers that the device used, in any order
  *
  * A request with INDIRECT_DESC, tag 5:
  *
@@ -14,19 +15,19 @@
  *	desc[5] = { table, 16 * n, INDIRECT }
  *	            table[0] header, table[1..] data, table[n-1] status
  *
- * The device can write all of it when the host is hostile, and used always.
- * So nothing is read back from desc or avail, and every id and index in used
- * is read once and checked against token[], which the device cannot reach.
+ * A hostile host can write to all three, so the driver never reads from desc or
+ * avail. It reads each id and index in used once, and checks it against token[],
+ * which the device cannot reach.
  *
- * This file knows neither PCI nor the block layer: it is compiled in user
- * space too, for selftests/unit.
+ * This file uses neither PCI nor the block layer: selftests/unit compiles it in
+ * user space too.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include "virtio_ring_lite.h"
 #include "trace/virtio_lite_trace.h"
 
-/* Ends a chain in virtqueue.link; no slot has this number. */
+/* The end of a chain in virtqueue.link; no slot has this number. */
 #define VRING_LINK_END	0xffff
 
 static size_t vring_avail_end(unsigned int num)
@@ -36,11 +37,11 @@ static size_t vring_avail_end(unsigned int num)
 }
 
 /**
- * vring_size() - bytes that a ring takes
- * @num: descriptors
- * @align: where the used ring may start: 4096 for a legacy device
- *	   (LEG-VQ-03), at least 4 for others
- * @packed: of the packed format
+ * vring_size() - size of a ring in bytes
+ * @num: number of descriptors
+ * @align: alignment of the used ring: 4096 for a legacy device (LEG-VQ-03), at
+ *	   least 4 for others
+ * @packed: the ring has the packed format
  */
 size_t vring_size(unsigned int num, unsigned int align, bool packed)
 {
@@ -69,12 +70,12 @@ static int vring_split_init(struct virtqueue *vq, unsigned int align, int node)
 }
 
 /**
- * vring_init() - lay a ring out in memory and get it ready for a device
- * @vq: packed, indirect, event_idx, little_endian and strong are set already
- * @num: descriptors; of a split ring a power of 2
+ * vring_init() - set up a queue's ring in memory
+ * @vq: the queue; packed, indirect, event_idx, little_endian and strong are set
+ * @num: number of descriptors; in a split ring a power of 2
  * @mem: at least vring_size() bytes, aligned to @align, reachable by the device
  * @align: as for vring_size()
- * @node: NUMA node for what only the driver uses
+ * @node: NUMA node for the memory that only the driver uses
  *
  * Context: may sleep. Return: 0 or -ENOMEM.
  */
@@ -121,8 +122,8 @@ static void vring_split_reset(struct virtqueue *vq)
 }
 
 /**
- * vring_reset() - forget everything in flight and start anew
- * @vq: the device was reset, or does not know the ring yet
+ * vring_reset() - empty a ring: no buffer is in flight afterwards
+ * @vq: the queue; it is not enabled in the device
  *
  * Indices and the shared memory start from zero (SPLIT-ANOTIF-01).
  */
@@ -141,11 +142,11 @@ void vring_reset(struct virtqueue *vq)
 
 /**
  * vring_swap() - exchange the rings of two queues
- * @vq: a queue that the device does not know, with nothing in flight
- * @other: set up by vring_init(), of the same format
+ * @vq: a queue that is not enabled in the device, with no buffer in flight
+ * @other: set up by vring_init(), in the same format
  *
- * What the ring is goes to the other queue; what the queue is stays. Before
- * either is used, vring_reset().
+ * The fields that describe a ring are exchanged; the other fields of the queues
+ * stay. The caller calls vring_reset() before either queue is used.
  */
 void vring_swap(struct virtqueue *vq, struct virtqueue *other)
 {
@@ -162,8 +163,8 @@ void vring_swap(struct virtqueue *vq, struct virtqueue *other)
 }
 
 /**
- * vring_free() - undo vring_init(); the shared memory is the caller's
- * @vq: a queue that the device no longer knows
+ * vring_free() - undo vring_init(); the caller frees the shared memory
+ * @vq: a queue that is not enabled in the device
  */
 void vring_free(struct virtqueue *vq)
 {
@@ -174,7 +175,7 @@ void vring_free(struct virtqueue *vq)
 	vq->returned = NULL;
 }
 
-/* Put the slots of finished buffers back on the free list. */
+/* Put the slots of the buffers that were reaped back on the free list. */
 static void vring_take_back(struct virtqueue *vq)
 {
 	/* Pairs with virtqueue_return_chain(). */
@@ -197,7 +198,7 @@ static void vring_take_back(struct virtqueue *vq)
 /**
  * virtqueue_has_free_slots() - virtqueue_has_room() without INDIRECT_DESC
  * @vq: the queue; the caller holds its submission lock
- * @n: how many are needed
+ * @n: number of slots
  */
 bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n)
 {
@@ -209,10 +210,10 @@ bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n)
 /**
  * virtqueue_copy_chain() - virtqueue_add() without INDIRECT_DESC
  * @vq: the queue; the caller holds its submission lock
- * @table: what to copy to free slots of the ring
- * @n: length of @table; virtqueue_has_room() was asked
+ * @table: descriptors to copy to free slots of the ring
+ * @n: length of @table; the caller checked virtqueue_has_room()
  *
- * Return: the first of the slots.
+ * Return: the head, which is the first of the slots.
  */
 u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 			 unsigned int n)
@@ -235,10 +236,11 @@ u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 
 /**
  * virtqueue_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
- * @vq: the queue; the caller owns its interrupt
- * @head: of a chain that the device has done with
+ * @vq: the queue; the caller owns its completion
+ * @head: head of the buffer that was reaped
  *
- * Its slots stay linked; whoever adds takes them back.
+ * Its slots stay linked in a chain until submission frees them, in
+ * vring_take_back().
  */
 void virtqueue_return_chain(struct virtqueue *vq, u16 head)
 {
@@ -248,13 +250,15 @@ void virtqueue_return_chain(struct virtqueue *vq, u16 head)
 }
 
 /**
- * virtqueue_split_recheck_kick() - before a kick while other buffers are in flight
- * @vq: the queue; the caller holds its submission lock
+ * virtqueue_split_recheck_kick() - recheck whether a kick is needed
+ * @vq: the queue, with other buffers in flight; the caller holds its submission
+ *	lock
  *
- * A device that is at work on those often finds the new ones by itself an
- * instant later, and to see this then is as good as at first: it is behind the
- * barrier too. The instant is shorter than leaving the guest. Return: true if the
- * device still has to be told.
+ * A device that works on other buffers often finds the new ones by itself soon
+ * afterwards, and then writes that it needs no kick. To wait for that takes less
+ * time than a kick, which exits to the host. The later read is as valid as the
+ * first, because it comes after the barrier too. Return: true if the device
+ * still needs a kick.
  */
 bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 {
@@ -268,7 +272,7 @@ bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
 }
 
-/* virtqueue_packed_batch() of a split ring; SPLIT-INORD-I01 */
+/* virtqueue_packed_batch() of a split ring (SPLIT-INORD-I01). */
 static u16 virtqueue_split_batch(struct virtqueue *vq)
 {
 	u32 id;
@@ -287,10 +291,10 @@ static u16 virtqueue_split_batch(struct virtqueue *vq)
 
 /**
  * virtqueue_get_in_order() - virtqueue_get_buf() with IN_ORDER
- * @vq: the queue; the caller owns its interrupt
+ * @vq: the queue; the caller owns its completion
  *
- * Of a buffer that the device skipped in the used ring nothing is known but that
- * it is done; what its data is worth stands in its status.
+ * A used entry may complete a batch of buffers. It names the last one only; the
+ * others were used too, and the status in each tells whether it succeeded.
  */
 void *virtqueue_get_in_order(struct virtqueue *vq)
 {
@@ -319,7 +323,7 @@ void *virtqueue_get_in_order(struct virtqueue *vq)
 
 /**
  * virtqueue_suppress() - virtqueue_disable_cb() without EVENT_IDX
- * @vq: the queue; the caller owns its interrupt
+ * @vq: the queue; the caller owns its completion
  */
 void virtqueue_suppress(struct virtqueue *vq)
 {
@@ -333,7 +337,7 @@ void virtqueue_suppress(struct virtqueue *vq)
 
 /**
  * virtqueue_unsuppress() - undo virtqueue_suppress()
- * @vq: the queue; the caller owns its interrupt
+ * @vq: the queue; the caller owns its completion
  */
 void virtqueue_unsuppress(struct virtqueue *vq)
 {

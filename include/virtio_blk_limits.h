@@ -1,40 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a disk can do, as read from the device and validated. */
+/* The limits of a disk, as the driver uses them. */
 #ifndef _VIRTIO_BLK_LIMITS_H
 #define _VIRTIO_BLK_LIMITS_H
 
 #include <linux/types.h>
 
 /**
- * struct virtblk_limits - what the device can do, made sane
- * @capacity: sectors
- * @logical: block size, bytes
- * @physical: block size, bytes
- * @alignment: offset of the first physical block, bytes
- * @io_min: bytes
- * @io_opt: bytes
- * @max_segments: data segments in a request
- * @max_desc_len: bytes that one descriptor may cover
- * @desc_per_segment: descriptors that a segment of a page may need
- * @max_discard: sectors per discard request, 0 if it cannot
- * @max_discard_segs: ranges per discard request
- * @discard_align: sectors
- * @max_zeroes: sectors per write-zeroes request, 0 if it cannot
- * @zeroes_unmap: write zeroes may give space back; can change at any time
- * @max_secure: sectors per secure erase, 0 if it cannot
- * @secure_align: sectors
- * @zone_sectors: of a zone, 0 if the disk has none
- * @max_open: zones, 0 for no limit
- * @max_active: zones, 0 for no limit
- * @max_append: sectors per zone append, 0 if it cannot
- * @zone_granularity: bytes, of writes to a zone
- * @cylinders: of the geometry, which may be all 0 (BLK_GEOMETRY)
- * @heads: of it
- * @sectors: of it, in a track
- * @has_geometry: the device has one
- * @num_queues: that the device has
- * @read_only: the disk is
- * @writeback: there is a cache that has to be flushed
+ * struct virtblk_limits - config fields of a disk, read once and validated
+ * @capacity: size of the disk, in sectors of 512 bytes, like all sectors here
+ * @logical: logical block size, in bytes
+ * @physical: physical block size, in bytes
+ * @alignment: offset of the first physical block, in bytes
+ * @io_min: minimum I/O size, in bytes
+ * @io_opt: optimal I/O size, in bytes; 0 if the device names none
+ * @max_segments: largest number of data segments in a request
+ * @max_desc_len: largest number of bytes in one descriptor
+ * @desc_per_segment: number of descriptors that one segment may need
+ * @max_discard: sectors in a discard request; 0: no discard
+ * @max_discard_segs: ranges in a discard request
+ * @discard_align: alignment of a discard, in sectors
+ * @max_zeroes: sectors in a write zeroes request; 0: no write zeroes
+ * @zeroes_unmap: a write zeroes request may deallocate; can change at any time
+ * @max_secure: sectors in a secure erase request; 0: no secure erase
+ * @secure_align: alignment of a secure erase, in sectors
+ * @zone_sectors: sectors in a zone; 0: the disk has no zones
+ * @max_open: largest number of open zones; 0: no limit
+ * @max_active: largest number of active zones; 0: no limit
+ * @max_append: sectors in a zone append request; 0: no zone append
+ * @zone_granularity: granularity of writes to a zone, in bytes
+ * @cylinders: geometry (BLK_GEOMETRY); all three of its fields may be 0
+ * @heads: geometry: heads
+ * @sectors: geometry: sectors in a track
+ * @has_geometry: the device offers a geometry
+ * @num_queues: number of queues of the device
+ * @read_only: the disk is read-only
+ * @writeback: the disk has a volatile write cache, which needs flushes
  */
 struct virtblk_limits {
 	u64 capacity;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The bus: what a transport hands over, what a driver asks for.
+ * The interface of the bus, to the transport below it and the driver above it.
  *
  * A transport (virtio_pci_lite.c) fills a struct virtio_device and registers
- * it; the driver core then asks this bus which driver matches and probes it.
+ * it. The driver core then asks this bus which driver matches (virtio_blk_lite.c
+ * has the only one), and the bus probes the device with it.
  */
 #ifndef _VIRTIO_LITE_H
 #define _VIRTIO_LITE_H
@@ -28,18 +29,18 @@ enum virtio_feature_bit {
 #define VIRTIO_BIT(name)	BIT_ULL(VIRTIO_F_##name)
 
 /**
- * struct virtio_registers - the registers of a device, whatever their layout
- * @get_features: the 64 bits that the device offers
- * @set_features: tell the device which were accepted (before FEATURES_OK)
- * @get_status: device status; 0xff when the device is gone
- * @set_status: write the whole status; 0 is a reset request
- * @generation: config generation, or 0 where the transport has none
+ * struct virtio_registers - the registers of a device, in either layout
+ * @get_features: read the 64 feature bits that the device offers
+ * @set_features: write the accepted feature bits, before FEATURES_OK
+ * @get_status: read the device status; it reads 0xff when the device is gone
+ * @set_status: write the device status; 0 requests a reset
+ * @generation: read the config generation; 0 where the transport has none
  * @get_config: read the field of @len bytes (1, 2, 4, 8) of device config at
  *		@off, in the byte order of the device
  * @set_config: write one byte of device config at @off
- * @config_len: bytes of device config that can be reached
+ * @config_len: number of bytes of device config that the transport can reach
  *
- * Register accesses are as wide as the field (PCI-ACC-01 to 03).
+ * An access is as wide as the field (PCI-ACC-01 to 03).
  */
 struct virtio_registers {
 	u64 (*get_features)(struct virtio_device *vdev);
@@ -55,25 +56,27 @@ struct virtio_registers {
 
 /**
  * struct virtio_transport - the queues and interrupts of a device
- * @find_vqs: allocate vectors and rings for @nvqs queues and hand them to the
- *	      device. Each vqs[i] has its callback set, and num to the largest
- *	      ring that is wanted or 0. Those that are polled come last
- * @reinit_vqs: hand the same queues, emptied, to a device that was reset
- * @reset_vq: take one queue back from the device (RING_RESET)
- * @reinit_vq: hand it, emptied, to the device again
- * @alloc_rings: get a second ring of @size descriptors ready for each queue, or
- *		 for none, with -ENOMEM. May sleep
- * @swap_rings: each queue gets its second ring, which gets its first one. The
- *		device knows neither
- * @free_rings: undo @alloc_rings, whichever ring is the second by now
+ * @find_vqs: allocate vectors and rings for @nvqs queues and enable the queues
+ *	      in the device. The caller sets the callback of each vqs[i], and
+ *	      its num to the largest ring that it wants, or 0 for no such limit.
+ *	      Polled queues come last
+ * @reinit_vqs: empty all queues and enable them in a device that was reset
+ * @reset_vq: reset one queue in the device (RING_RESET)
+ * @reinit_vq: empty a queue that was reset and enable it in the device again
+ * @alloc_rings: allocate a second ring of @size descriptors for each queue; on
+ *		 -ENOMEM no queue has one. May sleep
+ * @swap_rings: exchange the two rings of each queue, while no queue is enabled
+ *		in the device
+ * @free_rings: free the ring of each queue that is not in use: the second one,
+ *		or the first one after @swap_rings
  * @del_vqs: undo @find_vqs; the device was reset and no handler runs
- * @sync_irqs: wait until no handler of this device runs
- * @sync_irq: wait until no handler runs that is called for one queue
+ * @sync_irqs: wait until no interrupt handler of this device runs
+ * @sync_irq: wait until no interrupt handler of one queue runs
  * @queue_affinity: CPUs that a queue's interrupt is bound to, or NULL
- * @enable_dma: let the device reach memory, after a reset that was seen to end
- * @disable_dma: keep a device that cannot be reset from memory
+ * @enable_dma: allow the device to do DMA; it was reset, and the reset ended
+ * @disable_dma: forbid DMA to a device that cannot be reset
  *
- * None of these is called to send or finish a request.
+ * None of these is called to submit or complete a request.
  */
 struct virtio_transport {
 	int (*find_vqs)(struct virtio_device *vdev, unsigned int nvqs,
@@ -96,17 +99,17 @@ struct virtio_transport {
 /**
  * struct virtio_device - one virtio function on the virtio-lite bus
  * @dev: child of the PCI function, named virtioN
- * @regs: how its registers are reached
- * @transport: its queues and interrupts
+ * @regs: functions that access its registers
+ * @transport: functions for its queues and interrupts
  * @index: N in virtioN
  * @device: virtio device id (section 5)
  * @vendor: PCI subsystem vendor
- * @legacy: reached through the legacy interface
- * @features: accepted bits; valid from probe to remove
- * @negotiated: @features were accepted since it has its driver
+ * @legacy: the transport uses the legacy interface
+ * @features: accepted feature bits; valid from probe to remove
+ * @negotiated: @features were accepted at least once since probe began
  * @config_lock: orders config interrupts against probe and remove
- * @config_enabled: the driver wants config changes (under @config_lock)
- * @config_pending: one came while it did not (under @config_lock)
+ * @config_enabled: config events are passed to the driver (under @config_lock)
+ * @config_pending: a config event came while they were not (under @config_lock)
  */
 struct virtio_device {
 	struct device dev;
@@ -126,22 +129,26 @@ struct virtio_device {
 
 /**
  * struct virtio_driver - a driver of one kind of virtio device
- * @driver: its place in the driver core
- * @device: the virtio device id it drives
- * @may_change: features that may differ when a device comes back after a reset
- * @accept: last word on the features that were going to be accepted; may
- *	    return fewer, and may read config (GEN-INIT-03). On error the
- *	    device is refused
- * @probe: set up; called between FEATURES_OK and DRIVER_OK, and has to call
- *	   virtio_device_ready()
+ * @driver: the driver, as the driver core knows it
+ * @device: the virtio device id that it drives
+ * @may_change: features that the device may offer or not after a reset,
+ *		whatever it offered before
+ * @accept: called with the features that are about to be accepted; may clear
+ *	    some of them, and may read config (GEN-INIT-03). After an error the
+ *	    device is not probed
+ * @probe: set up the device; called between FEATURES_OK and DRIVER_OK, and has
+ *	   to call virtio_device_ready()
  * @remove: undo @probe; the device may be gone already
- * @config_changed: config or status changed; atomic context
- * @shutdown: stop the device for good: the machine goes down
- * @freeze: let go of the device before it loses power or state; @keeps: it will
- *	    be the same kernel that takes it again, so it may keep its state
- * @restore: take it again; or an error says that it is of no use any more
- * @reset_prepare: the function is about to be reset from outside
- * @reset_done: it was; or an error says that it is of no use any more
+ * @config_changed: config or status changed; called in atomic context
+ * @shutdown: quiesce and reset the device, because the machine shuts down
+ * @freeze: quiesce the device, because it is about to lose power or state.
+ *	    @keeps: the same kernel restores it, so the device may be suspended
+ *	    with its state instead of being reset
+ * @restore: undo @freeze; @err says that the device cannot be used any more
+ * @reset_prepare: quiesce the device, because its PCI function is about to be
+ *		   reset
+ * @reset_done: the PCI function was reset; @err says that the device cannot be
+ *		used any more
  */
 struct virtio_driver {
 	struct device_driver driver;
@@ -161,7 +168,7 @@ struct virtio_driver {
 #define dev_to_virtio(d)	container_of(d, struct virtio_device, dev)
 #define drv_to_virtio(d)	container_of(d, struct virtio_driver, driver)
 
-/* Messages carry the PCI address, which is what a person can look up. */
+/* A message names the PCI address, which a user can look up. */
 #define virtio_err(vdev, ...)	dev_err((vdev)->dev.parent, __VA_ARGS__)
 #define virtio_warn(vdev, ...)	dev_warn((vdev)->dev.parent, __VA_ARGS__)
 #define virtio_notice(vdev, ...) dev_notice((vdev)->dev.parent, __VA_ARGS__)
@@ -175,10 +182,11 @@ static inline bool virtio_has_feature(const struct virtio_device *vdev,
 
 /**
  * virtio_queue_node() - NUMA node for the memory of a queue
- * @vdev: the device, with its interrupts
- * @queue: which one
+ * @vdev: the device; its vectors are allocated
+ * @queue: number of the queue
  *
- * Near the CPUs that use it, where its interrupt is bound to some.
+ * Return: the node of the CPUs that the queue's interrupt is bound to, or else
+ * the node of the device.
  */
 static inline int virtio_queue_node(struct virtio_device *vdev,
 				    unsigned int queue)
@@ -216,10 +224,10 @@ u64 virtio_cread64(struct virtio_device *vdev, unsigned int off);
 void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val);
 
 /**
- * struct virtio_mem - memory that driver and device share
- * @addr: where the driver finds it; zeroed
- * @dma: where the device finds it
- * @size: bytes
+ * struct virtio_mem - memory that the driver and the device share
+ * @addr: its address for the driver
+ * @dma: its address for the device
+ * @size: its size in bytes
  */
 struct virtio_mem {
 	void *addr;
@@ -231,7 +239,7 @@ int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 		     size_t size, int node);
 void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem);
 
-/* What virtio_main_lite.c starts and stops. */
+/* virtio_main_lite.c registers these in this order. */
 int virtio_bus_register(void);
 void virtio_bus_unregister(void);
 int virtio_blk_register(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One virtqueue, whatever the format of its ring: its fields, the byte order and
- * the barriers of what it shares with the device, its doorbell.
+ * What both ring formats need: struct virtqueue, the byte order and the barriers
+ * of the memory that a queue shares with the device, and notifications.
  */
 #ifndef _VIRTIO_QUEUE_H
 #define _VIRTIO_QUEUE_H
@@ -14,10 +14,11 @@
 #include "virtio_spec.h"
 
 /**
- * struct vring_packed_pos - a place in a packed ring
- * @desc: descriptor
- * @lap: AVAIL and USED on this lap, shifted by VRING_PACKED_FLAGS_SHIFT
- * @left: slots before the end of the ring
+ * struct vring_packed_pos - a position in a packed ring
+ * @desc: the descriptor there
+ * @lap: the wrap counter (section 2.8.1), as the values that the flags AVAIL and
+ *	 USED have on this lap, shifted by VRING_PACKED_FLAGS_SHIFT
+ * @left: number of slots from here to the end of the ring
  */
 struct vring_packed_pos {
 	struct vring_packed_desc *desc;
@@ -28,61 +29,72 @@ struct vring_packed_pos {
 /**
  * struct virtqueue - one queue of a device
  *
- * The first group is written when the queue is set up and only read after.
- * @desc: descriptors; of a split ring written by the driver only
- * @avail: available ring; written by the driver only
- * @used: used ring; written by the device, so never believed
- * @used_event: behind @avail: at which used index an interrupt is wanted
- * @avail_event: behind @used: at which avail index a kick is wanted
- * @driver_event: packed, instead of @avail: when an interrupt is wanted
- * @device_event: packed, instead of @used: when a kick is wanted
- * @token: what each head in flight stands for; NULL when it is not
- * @notify: where a kick is written
- * @handler: takes the buffers that were used; called by whoever owns the
- *	     completion
+ * "Owner of the completion": whoever may call virtqueue_get_buf(). That is the
+ * interrupt handler, or a task that polls or recovers the queue.
+ *
+ * Written while the queue is set up, and only read afterwards:
+ * @desc: descriptors; in a split ring only the driver writes them
+ * @avail: split ring: available ring, which only the driver writes
+ * @used: split ring: used ring, which the device writes, so it is untrusted
+ * @used_event: behind @avail: the used index at which the driver wants an
+ *		interrupt
+ * @avail_event: behind @used: the avail index at which the device wants a kick
+ * @driver_event: packed ring: when the driver wants an interrupt
+ * @device_event: packed ring: when the device wants a kick
+ * @token: for each head, the caller's pointer for the buffer in flight; NULL
+ *	   when the head is not in flight
+ * @notify: the register that a kick writes to
+ * @handler: reaps used buffers; called by the owner of the completion
  * @callback: called by the interrupt handler when buffers may be used: @handler,
- *	      or virtqueue_note_interrupt() while somebody else owns the completion
- * @num: number of descriptors; of a split ring a power of 2
+ *	      or virtqueue_note_interrupt() while a task owns the completion
+ * @num: number of descriptors; in a split ring a power of 2
  * @mask: @num - 1
- * @max: the largest @num that the device offers
- * @index: of this queue in its device
+ * @max: the largest @num that the device supports
+ * @index: number of this queue in its device
  * @device: N of the virtioN that the queue belongs to
  * @packed: RING_PACKED was negotiated
  * @indirect: INDIRECT_DESC was negotiated
- * @in_order: IN_ORDER was negotiated, with INDIRECT_DESC: the slot is the head,
- *	      and nobody's tag
+ * @in_order: IN_ORDER was negotiated, together with INDIRECT_DESC: the head of a
+ *	      buffer is its slot, not the caller's tag
  * @event_idx: EVENT_IDX was negotiated
- * @polled: has no interrupt: whoever waits for a buffer looks for it
- * @little_endian: ring fields are little-endian (VERSION_1), not the guest's own order
- * @strong: ORDER_PLATFORM was negotiated: the device is not a CPU
- * @notify_id: what a kick says: @index, or what NOTIF_CONFIG_DATA has instead
- * @notify_data: NOTIFICATION_DATA was negotiated: a kick says how far we are
- * @notify_other: a kick is something else than 16 bits to memory
- * @link: private copy of the descriptors' next fields (without INDIRECT); of a
- *	  packed ring, the length of each id's chain
- * @returned: heads on their way from getting to adding (split, no INDIRECT)
+ * @polled: the queue has no interrupt; the block layer polls it
+ * @little_endian: ring fields are little-endian (VERSION_1), not in the guest's
+ *		   own order
+ * @strong: ORDER_PLATFORM was negotiated: the barriers have to order a device in
+ *	    hardware, not another CPU
+ * @notify_id: what a kick writes: @index, or the value that the device chose
+ *	       (NOTIF_CONFIG_DATA)
+ * @notify_data: NOTIFICATION_DATA was negotiated: a kick also writes the next
+ *		 position that the driver will fill
+ * @notify_other: a kick is not a store of 16 bits to memory: it writes 32 bits,
+ *		  or to a port
+ * @link: without INDIRECT: the next slot of each slot, in memory that the device
+ *	  cannot write; in a packed ring, the number of slots of each id's chain
+ * @returned: split ring without INDIRECT: heads that completion passes to
+ *	      submission, which frees their slots
  *
  * Submission, under the caller's submission lock:
  * @avail_idx: next index to fill in @avail, ahead of the ring's own idx
- * @avail_pos: next slot to fill (packed)
- * @added: slots filled since the last decision about a kick (packed)
- * @slots_added: slots ever filled (packed, no INDIRECT)
- * @kicked_idx: @avail_idx at the last decision about a kick; of a packed ring,
- *		as events name it
- * @free_head: first free slot (without INDIRECT)
- * @num_free: free slots (without INDIRECT)
- * @returned_cons: next entry of @returned to take back
+ * @avail_pos: packed ring: next slot to fill
+ * @added: packed ring: slots filled since the last decision about a kick
+ * @slots_added: packed ring without INDIRECT: count of all slots filled
+ * @kicked_idx: @avail_idx at the last decision about a kick; in a packed ring,
+ *		vring_packed_next() at that time
+ * @free_head: without INDIRECT: first free slot
+ * @num_free: without INDIRECT: number of free slots
+ * @returned_cons: next entry of @returned to read
  *
- * Completion, by the owner of the interrupt:
- * @used_idx: next index to look at in @used
- * @used_pos: next slot to look at (packed)
- * @slots_done: slots ever given back (packed, no INDIRECT)
- * @used_end: used.idx as last read from the device and checked
- * @batch_left: buffers that the last used entry still stands for (IN_ORDER)
- * @returned_prod: next entry of @returned to fill
- * @reaps: how often the owner found something; its own to count
+ * Completion, by the owner of the completion:
+ * @used_idx: next index to read in @used
+ * @used_pos: packed ring: next slot to read
+ * @slots_done: packed ring without INDIRECT: count of all slots freed
+ * @used_end: used.idx as it was last read from the device and checked
+ * @batch_left: IN_ORDER: buffers that the last used entry completed and that
+ *		were not reaped yet
+ * @returned_prod: next entry of @returned to write
+ * @reaps: how often the owner reaped at least one buffer; the owner counts
  * @broken: the device broke the protocol; see virtqueue_get_buf()
- * @missed: an interrupt came while somebody else owned the completion
+ * @missed: an interrupt came while a task owned the completion
  */
 struct virtqueue {
 	struct vring_desc *desc;
@@ -139,8 +151,8 @@ struct virtqueue {
 };
 
 /*
- * Byte order. On a little-endian guest all of it compiles to nothing; on a
- * big-endian one VERSION_1 decides (section 2.4.3).
+ * Byte order. On a little-endian guest these compile to nothing; on a
+ * big-endian guest VERSION_1 decides (section 2.4.3).
  */
 static inline virtio16_t vring16(const struct virtqueue *vq, u16 v)
 {
@@ -172,12 +184,12 @@ irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);
 
 /**
- * vring_mb() - barrier between writing to and reading from the device
+ * vring_mb() - order writes to shared memory before reads from it
  * @vq: the queue
  *
- * A device in software is another CPU, even for a guest kernel built for one;
- * ORDER_PLATFORM says it may be hardware (section 6.3, GEN-RSVD-08). So for
- * the other two.
+ * A device in software runs on another CPU, even if the guest has only one. With
+ * ORDER_PLATFORM the device may be hardware (section 6.3, GEN-RSVD-08).
+ * vring_rmb() and vring_wmb() make the same distinction.
  */
 static __always_inline void vring_mb(const struct virtqueue *vq)
 {
@@ -204,8 +216,8 @@ static __always_inline void vring_wmb(const struct virtqueue *vq)
 }
 
 /*
- * What a head stands for that the device gives back; NULL, and the queue is
- * broken, if it must not. Each comes back once.
+ * Take the token of a head that the device returned. If no buffer with this
+ * head is in flight, the device broke the protocol: virtqueue_break().
  */
 static __always_inline void *vring_take_token(struct virtqueue *vq, u32 id)
 {
@@ -226,7 +238,10 @@ DECLARE_TRACEPOINT(virtqueue_kick);
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n);
 void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick);
 
-/* With so many others in flight, so often before a kick that may be needless. */
+/*
+ * If at least VRING_RECHECK_MIN other buffers are in flight, the driver reads up
+ * to VRING_RECHECKS times whether the device still needs the kick.
+ */
 #define VRING_RECHECK_MIN	8
 #define VRING_RECHECKS	12
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A ring, split (section 2.7) or packed (section 2.8), as its two users see it.
+ * A split (section 2.7) or packed (section 2.8) ring, as the transport and the
+ * disk driver use it.
  *
  *	driver                            device
- *	  virtqueue_add      --avail-->     takes heads
+ *	  virtqueue_add      --avail-->     takes buffers
  *	  virtqueue_notify   --kick--->     wakes up
- *	  virtqueue_get_buf  <--used---     returns heads
+ *	  virtqueue_get_buf  <--used---     returns buffers
  *
  * A buffer is a table of descriptors that the caller filled with
- * virtqueue_set_desc(). With INDIRECT_DESC the table itself is handed to the
- * device and the caller's tag is the ring slot: no list of free slots exists.
- * Without, the table is copied into free slots of the ring.
+ * virtqueue_set_desc(). With INDIRECT_DESC the device reads this table, and the
+ * ring slot (the head) is the caller's tag, so there is no list of free slots.
+ * Without INDIRECT_DESC the table is copied into free slots of the ring.
  *
- * Adding and getting share no lock and no cache line: adding is serialised by
- * the caller, getting by whoever owns the queue's interrupt.
+ * Submission (virtqueue_add) and completion (virtqueue_get_buf) share no lock
+ * and no cache line. The caller's submission lock serialises the first; only the
+ * owner of the queue's completion does the second.
  */
 #ifndef _VIRTIO_RING_LITE_H
 #define _VIRTIO_RING_LITE_H
@@ -24,13 +26,14 @@
 /**
  * vring_set_desc() - fill one descriptor of a table
  * @vq: the queue the table is for
- * @packed: vq->packed, best a constant
+ * @packed: vq->packed; a constant makes the code shorter
  * @desc: the descriptor
- * @next: number of the one behind it
+ * @next: number of the next descriptor in the table
  * @addr: address for the device
- * @len: bytes
- * @flags: VRING_DESC_F_NEXT unless it is the last, and VRING_DESC_F_WRITE if
- *	   the device writes there; all that it reads come first (GEN-FRAME-01)
+ * @len: number of bytes
+ * @flags: VRING_DESC_F_NEXT unless it is the last descriptor, and
+ *	   VRING_DESC_F_WRITE if the device writes to @addr; descriptors that the
+ *	   device reads come before those (GEN-FRAME-01)
  */
 static __always_inline void vring_set_desc(const struct virtqueue *vq,
 					   bool packed, struct vring_desc *desc,
@@ -40,7 +43,7 @@ static __always_inline void vring_set_desc(const struct virtqueue *vq,
 	struct vring_packed_desc *p = (struct vring_packed_desc *)desc;
 
 	if (packed) {
-		/* PACK-INDIR-02: no NEXT in a table, its order is the chain */
+		/* PACK-INDIR-02: a table has no NEXT, its order is the chain */
 		p->addr = cpu_to_le64(addr);
 		p->len = cpu_to_le32(len);
 		p->flags = cpu_to_le16(flags & VRING_DESC_F_WRITE);
@@ -52,7 +55,7 @@ static __always_inline void vring_set_desc(const struct virtqueue *vq,
 	desc->next = vring16(vq, next);
 }
 
-/* The same for descriptor @i of @table, where the format has to be looked up. */
+/* vring_set_desc() for descriptor @i of @table, in the format of @vq. */
 static inline void virtqueue_set_desc(const struct virtqueue *vq,
 				      struct vring_desc *table, unsigned int i,
 				      u64 addr, u32 len, u16 flags)
@@ -81,7 +84,7 @@ void virtqueue_unsuppress(struct virtqueue *vq);
  * @vq: the queue; the caller holds its submission lock
  * @n: length of the table
  *
- * Always true with INDIRECT_DESC: the tag is the slot.
+ * With INDIRECT_DESC there is room for each tag, because the tag is the slot.
  */
 static inline bool virtqueue_has_room(struct virtqueue *vq, unsigned int n)
 {
@@ -94,12 +97,12 @@ static inline bool virtqueue_has_room(struct virtqueue *vq, unsigned int n)
 /**
  * __virtqueue_add() - virtqueue_add() where the format is known
  * @vq: the queue
- * @packed: vq->packed, best a constant
- * @table: see virtqueue_add(), as the following
- * @table_addr: for the device
- * @n: length
- * @tag: slot, or id
- * @token: to get back
+ * @packed: vq->packed; a constant makes the code shorter
+ * @table: see virtqueue_add()
+ * @table_addr: see virtqueue_add()
+ * @n: see virtqueue_add()
+ * @tag: the head, from virtqueue_head()
+ * @token: see virtqueue_add()
  */
 static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 					    const struct vring_desc *table,
@@ -108,7 +111,10 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 {
 	u16 head = tag;
 
-	/* Available at once, so what it stands for comes first. */
+	/*
+	 * The device may return the buffer as soon as it is available, so the
+	 * token is stored before that.
+	 */
 	if (packed) {
 		if (likely(vq->indirect))
 			virtqueue_packed_add(vq, table_addr, n, tag, token);
@@ -116,7 +122,7 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 			virtqueue_packed_add_chain(vq, table, n, tag, token);
 	} else {
 		if (likely(vq->indirect)) {
-			/* Its flag is INDIRECT since vring_reset(). */
+			/* vring_reset() set its flags to INDIRECT. */
 			vq->desc[head].addr = vring64(vq, table_addr);
 			vq->desc[head].len = vring32(vq, n * sizeof(*table));
 		} else {
@@ -124,7 +130,7 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 		}
 		vq->token[head] = token;
 		vq->avail->ring[vq->avail_idx++ & vq->mask] = vring16(vq, head);
-		/* All of it has to be there before the index (SPLIT-IDX-01). */
+		/* The index is written after all else (SPLIT-IDX-01). */
 		vring_wmb(vq);
 		WRITE_ONCE(vq->avail->idx, vring16(vq, vq->avail_idx));
 	}
@@ -133,7 +139,7 @@ static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
 }
 
 /**
- * virtqueue_next_slot() - where the next buffer will be, its head with IN_ORDER
+ * virtqueue_next_slot() - slot of the next buffer; with IN_ORDER its head
  * @vq: the queue; the caller holds its submission lock
  */
 static inline u16 virtqueue_next_slot(const struct virtqueue *vq)
@@ -145,9 +151,9 @@ static inline u16 virtqueue_next_slot(const struct virtqueue *vq)
 /**
  * virtqueue_head() - the head of the next buffer
  * @vq: the queue; the caller holds its submission lock
- * @tag: of the caller
+ * @tag: the caller's tag
  *
- * Return: @tag; with IN_ORDER, slots in the order of the ring (SPLIT-DESC-I01).
+ * Return: @tag; with IN_ORDER the next slot of the ring (SPLIT-DESC-I01).
  */
 static __always_inline u16 virtqueue_head(const struct virtqueue *vq, u16 tag)
 {
@@ -157,16 +163,17 @@ static __always_inline u16 virtqueue_head(const struct virtqueue *vq, u16 tag)
 /**
  * virtqueue_add() - make a buffer available
  * @vq: the queue; the caller holds its submission lock
- * @table: @n descriptors filled by virtqueue_set_desc(); stays unchanged until
- *	   the buffer comes back
- * @table_addr: where the device finds @table; unused without INDIRECT_DESC
+ * @table: @n descriptors filled by virtqueue_set_desc(), which the caller leaves
+ *	   unchanged until the device returns the buffer
+ * @table_addr: address of @table for the device; unused without INDIRECT_DESC
  * @n: length of @table; at most the size of the ring (SPLIT-INDIR-03)
- * @tag: of the caller, below the size of the ring, not in flight on this queue;
- *	 with IN_ORDER only the number of buffers in flight is bounded so
- * @token: what virtqueue_get_buf() shall return; not NULL
+ * @tag: the caller's tag: less than the size of the ring, and not in flight on
+ *	 this queue. IN_ORDER ignores it; then fewer buffers are in flight than
+ *	 the ring has slots
+ * @token: the pointer that virtqueue_get_buf() returns; not NULL
  *
- * A device that is awake takes it at once; one that sleeps has to be kicked,
- * see virtqueue_kick_prepare(). virtqueue_has_room() was asked before.
+ * The caller checked virtqueue_has_room(). A device that polls the ring takes
+ * the buffer at once; others need a kick, see virtqueue_kick_prepare().
  * Context: any.
  */
 static inline void virtqueue_add(struct virtqueue *vq,
@@ -185,7 +192,7 @@ static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
 	if (unlikely(!vq->event_idx))
 		return !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
 			 VRING_USED_F_NO_NOTIFY);
-	/* Section 2.7.10: was @event passed on the way to @new? */
+	/* Section 2.7.10: did the index pass @event on its way to @new? */
 	event = vring16_cpu(vq, READ_ONCE(*vq->avail_event));
 	return (u16)(new - event - 1) < (u16)(new - old);
 }
@@ -196,10 +203,16 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 {
 	bool kick;
 
-	/* Or the device goes to sleep while we see it awake (SPLIT-KICK-01). */
+	/*
+	 * SPLIT-KICK-01: publish the index before reading the event, or the
+	 * device sees an old index and sleeps, and no kick is sent.
+	 */
 	vring_mb(vq);
 	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
-	/* A guess, without the interrupt's knowledge: has it much other work? */
+	/*
+	 * Does the device have much other work? used_idx belongs to completion,
+	 * so this is an estimate.
+	 */
 	if (kick && (u16)(vq->kicked_idx - data_race(vq->used_idx)) >= VRING_RECHECK_MIN)
 		kick = virtqueue_split_recheck_kick(vq);
 	vq->kicked_idx = vq->avail_idx;
@@ -209,11 +222,11 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 }
 
 /**
- * virtqueue_kick_prepare() - does the device have to be told what was added
+ * virtqueue_kick_prepare() - does the device need a kick for the new buffers
  * @vq: the queue; the caller holds its submission lock
  *
- * Return: true if virtqueue_notify() has to be called, best after dropping the
- * lock, since a notification may leave the guest.
+ * Return: true if the caller has to call virtqueue_notify(). It should drop the
+ * lock first, because a notification may exit to the host, which takes long.
  */
 static __always_inline bool virtqueue_kick_prepare(struct virtqueue *vq)
 {
@@ -221,7 +234,7 @@ static __always_inline bool virtqueue_kick_prepare(struct virtqueue *vq)
 			    virtqueue_split_kick_prepare(vq);
 }
 
-/* Look once at how far the device has come, and whether it can have. */
+/* Read the device's used index once, check it, and store it in used_end. */
 static __always_inline bool vring_split_more_used(struct virtqueue *vq)
 {
 	u16 end = vring16_cpu(vq, READ_ONCE(vq->used->idx));
@@ -240,8 +253,8 @@ static __always_inline bool vring_split_more_used(struct virtqueue *vq)
 
 /**
  * __virtqueue_get_buf() - virtqueue_get_buf() where the format is known
- * @vq: the queue; the caller owns its interrupt
- * @packed: vq->packed, best a constant
+ * @vq: the queue, without IN_ORDER; the caller owns its completion
+ * @packed: vq->packed; a constant makes the code shorter
  */
 static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
 						 bool packed)
@@ -265,12 +278,12 @@ static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
 }
 
 /**
- * virtqueue_get_buf() - take one buffer that the device has done with
- * @vq: the queue; the caller owns its interrupt
+ * virtqueue_get_buf() - reap one used buffer
+ * @vq: the queue; the caller owns its completion
  *
- * Return: the token given to virtqueue_add(); NULL if there is none, or if the
- * device wrote what it must not: vq->broken tells, and no buffer comes from the
- * queue any more before the device is reset and vring_reset().
+ * Return: the token given to virtqueue_add(); NULL if no buffer is used, or if
+ * the device broke the protocol. In the second case vq->broken is set, and the
+ * queue returns no buffer until the device is reset and vring_reset() is called.
  */
 static inline void *virtqueue_get_buf(struct virtqueue *vq)
 {
@@ -280,7 +293,7 @@ static inline void *virtqueue_get_buf(struct virtqueue *vq)
 }
 
 /**
- * virtqueue_is_used() - may virtqueue_get_buf() have something to say
+ * virtqueue_is_used() - might virtqueue_get_buf() return a buffer
  * @vq: the queue; the caller need not own its completion
  */
 static inline bool virtqueue_is_used(const struct virtqueue *vq)
@@ -291,11 +304,11 @@ static inline bool virtqueue_is_used(const struct virtqueue *vq)
 }
 
 /**
- * virtqueue_disable_cb() - ask for no interrupts while getting buffers
- * @vq: the queue; the caller owns its interrupt
+ * virtqueue_disable_cb() - tell the device that no interrupt is wanted
+ * @vq: the queue; the caller owns its completion
  *
- * Nothing to do with EVENT_IDX: none comes until the event moves
- * (SPLIT-UNOTIF-03).
+ * With EVENT_IDX there is nothing to do: the device sends no interrupt until
+ * virtqueue_enable_cb() moves the event (SPLIT-UNOTIF-03).
  */
 static inline void virtqueue_disable_cb(struct virtqueue *vq)
 {
@@ -305,8 +318,8 @@ static inline void virtqueue_disable_cb(struct virtqueue *vq)
 
 /**
  * __virtqueue_enable_cb() - virtqueue_enable_cb() where the format is known
- * @vq: the queue; the caller owns its interrupt
- * @packed: vq->packed, best a constant
+ * @vq: the queue; the caller owns its completion
+ * @packed: vq->packed; a constant makes the code shorter
  */
 static __always_inline bool __virtqueue_enable_cb(struct virtqueue *vq,
 						  bool packed)
@@ -329,10 +342,10 @@ static __always_inline bool __virtqueue_enable_cb(struct virtqueue *vq,
 
 /**
  * virtqueue_enable_cb() - ask for an interrupt at the next used buffer
- * @vq: the queue; the caller owns its interrupt
+ * @vq: the queue; the caller owns its completion
  *
- * Return: false if buffers were used meanwhile, for which no interrupt may
- * come: get them first (SPLIT-RECV-I01).
+ * Return: false if the device used buffers meanwhile, for which it may send no
+ * interrupt: the caller has to reap them and try again (SPLIT-RECV-I01).
  */
 static inline bool virtqueue_enable_cb(struct virtqueue *vq)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the virtio 1.4 specification fixes for a block device over PCI: bits,
- * offsets and layouts, with the section each comes from. Nothing here is ours
- * to choose.
+ * What the virtio 1.4 specification defines for a block device over PCI: bits,
+ * offsets and layouts, each with its section. The driver chooses none of them.
  */
 #ifndef _VIRTIO_SPEC_H
 #define _VIRTIO_SPEC_H
@@ -10,8 +9,8 @@
 #include <linux/types.h>
 
 /*
- * Little-endian once VERSION_1 is negotiated, the guest's own order before
- * (section 2.4.3); virtio16_to_cpu() and its kin know which.
+ * Little-endian with VERSION_1, else in the guest's own order (section 2.4.3).
+ * vring16(), vring16_cpu() and the like in virtio_queue.h convert them.
  */
 typedef __u16 __bitwise virtio16_t;
 typedef __u32 __bitwise virtio32_t;
@@ -25,7 +24,7 @@ typedef __u64 __bitwise virtio64_t;
 #define VIRTIO_S_SUSPEND	16
 #define VIRTIO_S_NEEDS_RESET	64
 #define VIRTIO_S_FAILED		128
-/* Not a status: what a register of a device that is gone reads as. */
+/* Not a status: every register of a device that is gone reads as all ones. */
 #define VIRTIO_S_GONE		0xff
 
 /* Device ids, section 5 */
@@ -43,7 +42,7 @@ typedef __u64 __bitwise virtio64_t;
 #define VRING_MAX_SIZE		32768
 #define VRING_LEGACY_ALIGN	4096	/* section 2.7.2 */
 
-/* Section 2.7.5: the descriptor table is the driver's, the device reads it. */
+/* Section 2.7.5: written by the driver, read by the device. */
 struct vring_desc {
 	virtio64_t addr;
 	virtio32_t len;
@@ -81,10 +80,10 @@ struct vring_packed_desc {
 #define VRING_PACKED_DESC_F_AVAIL	0x80
 #define VRING_PACKED_DESC_F_USED	0x8000
 #define VRING_PACKED_DESC_F_BOTH	0x8080
-/* In the 32 bits of id and flags together. */
+/* Where flags stand in the 32 bits that id and flags form together. */
 #define VRING_PACKED_FLAGS_SHIFT	16
 
-/* Section 2.8.14: when a side wants to hear of the other */
+/* Section 2.8.14: when a side wants a notification from the other side */
 struct vring_packed_event {
 	__le16 off_wrap;
 	__le16 flags;
@@ -206,7 +205,10 @@ struct vring_packed_event {
 #define VIRTIO_BLK_S_UNSUPP		2
 #define VIRTIO_BLK_S_ZONE_OPEN_RESOURCE	5
 #define VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE 6
-/* Not in the specification: preset, so that silence is not success. */
+/*
+ * Not in the specification: the driver presets the status to this, so that it
+ * knows whether the device wrote it.
+ */
 #define VIRTIO_BLK_S_UNWRITTEN		0xff
 
 #define VIRTIO_BLK_ID_LEN		20
@@ -215,7 +217,7 @@ struct virtio_blk_header {
 	union {
 		struct {
 			virtio32_t type;
-			virtio32_t reserved;	/* stays 0 */
+			virtio32_t reserved;	/* always 0 */
 		};
 		virtio64_t type_reserved;	/* both, for one store */
 	};
@@ -231,14 +233,14 @@ struct virtio_blk_range {
 
 #define VIRTIO_BLK_RANGE_UNMAP	1
 
-/* Answer to GET_LIFETIME */
+/* Data of GET_LIFETIME */
 struct virtio_blk_lifetime {
 	__le16 pre_eol_info;
 	__le16 typ_a;
 	__le16 typ_b;
 };
 
-/* Answer to ZONE_REPORT; always little-endian, like all of zones. */
+/* Data of ZONE_REPORT; always little-endian, like all zone fields. */
 struct virtio_blk_zone {
 	__le64 capacity;
 	__le64 start;
@@ -254,7 +256,7 @@ struct virtio_blk_zone_report {
 	struct virtio_blk_zone zones[];
 };
 
-/* Types and states have the numbers that user space knows them by. */
+/* Zone types and states; the numbers are those of linux/blkzoned.h. */
 #define VIRTIO_BLK_ZT_CONV		1
 #define VIRTIO_BLK_ZT_SWR		2
 #define VIRTIO_BLK_ZS_NOT_WP		0

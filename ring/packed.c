@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The packed ring: section 2.8 of virtio 1.4. What every request runs through
- * is in include/virtio_packed_lite.h; here is the rest.
+ * The packed ring: section 2.8 of virtio 1.4. The functions that every request
+ * calls are inline in ring/packed.h; the others are here.
  *
- *	desc[num]	a ring of descriptors, written by both sides in turn
+ *	desc[num]	a ring of descriptors, which both sides write in turn
  *	driver event	when the driver wants an interrupt
  *	device event	when the device wants a notification
  *
- * A buffer's id is the caller's tag; without INDIRECT_DESC link[id] remembers
- * how many slots its chain took (PACK-CHAIN-I01).
+ * A buffer's id is the caller's tag. Without INDIRECT_DESC link[id] is the number
+ * of slots in its chain (PACK-CHAIN-I01).
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -21,8 +21,8 @@ static size_t vring_packed_desc_size(unsigned int num)
 }
 
 /**
- * vring_packed_size() - bytes that a packed ring takes
- * @num: descriptors
+ * vring_packed_size() - size of a packed ring in bytes
+ * @num: number of descriptors
  */
 size_t vring_packed_size(unsigned int num)
 {
@@ -31,8 +31,8 @@ size_t vring_packed_size(unsigned int num)
 
 /**
  * vring_packed_init() - vring_init() of a packed ring
- * @vq: num and desc are set
- * @node: NUMA node for what only the driver uses
+ * @vq: the queue; num and desc are set
+ * @node: NUMA node for the memory that only the driver uses
  *
  * Return: 0 or -ENOMEM; vring_free() undoes it.
  */
@@ -53,9 +53,10 @@ int vring_packed_init(struct virtqueue *vq, int node)
 
 /**
  * vring_packed_reset() - vring_reset() of a packed ring
- * @vq: the device was reset, or does not know the ring yet
+ * @vq: the queue; it is not enabled in the device
  *
- * All zero and on the first lap (PACK-WRAP-I01, PACK-WRAP-I02).
+ * All memory is zero and both sides are on the first lap (PACK-WRAP-I01,
+ * PACK-WRAP-I02).
  */
 void vring_packed_reset(struct virtqueue *vq)
 {
@@ -71,7 +72,7 @@ void vring_packed_reset(struct virtqueue *vq)
 	vq->slots_done = 0;
 	if (!vq->event_idx)
 		return;
-	/* An interrupt at the first used descriptor of the first lap. */
+	/* Ask for an interrupt at the first descriptor that is used. */
 	vq->driver_event->off_wrap = cpu_to_le16(VRING_PACKED_EVENT_WRAP);
 	vq->driver_event->flags = cpu_to_le16(VRING_PACKED_EVENT_DESC);
 }
@@ -79,7 +80,7 @@ void vring_packed_reset(struct virtqueue *vq)
 /**
  * virtqueue_packed_has_room() - virtqueue_has_room() without INDIRECT_DESC
  * @vq: the queue; the caller holds its submission lock
- * @n: slots needed (PACK-SG-05)
+ * @n: number of slots (PACK-SG-05)
  */
 bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n)
 {
@@ -87,20 +88,20 @@ bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n)
 	u16 done = smp_load_acquire(&vq->slots_done);
 	u16 taken = vq->slots_added - done;
 
-	/* More taken than there are is what a lying device can make of it. */
+	/* A device that breaks the protocol can make taken larger than num. */
 	return taken + n <= vq->num;
 }
 
 /**
  * virtqueue_packed_add_chain() - virtqueue_add() without INDIRECT_DESC
  * @vq: the queue; the caller holds its submission lock
- * @table: what to copy to the next slots
- * @n: its length; virtqueue_packed_has_room() was asked
- * @id: of the buffer
- * @token: what it stands for
+ * @table: descriptors to copy to the next slots
+ * @n: length of @table; the caller checked virtqueue_packed_has_room()
+ * @id: id of the buffer
+ * @token: see virtqueue_add()
  *
- * The first descriptor's flags are written last, and hand over all
- * (PACK-SG-06).
+ * The flags of the first descriptor are written last: they make the chain
+ * available (PACK-SG-06).
  */
 void virtqueue_packed_add_chain(struct virtqueue *vq,
 				const struct vring_desc *table, unsigned int n,
@@ -113,7 +114,7 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 	unsigned int i;
 	u16 flags;
 
-	/* A token says that the length of its chain is known. */
+	/* A token says that link[id] is valid, so link[id] is written first. */
 	vq->link[id] = n;
 	vq->token[id] = token;
 	for (i = 0; i < n; i++) {
@@ -136,10 +137,10 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 
 /**
  * virtqueue_packed_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
- * @vq: the queue; the caller owns its interrupt
- * @id: of a buffer that the device has done with
+ * @vq: the queue; the caller owns its completion
+ * @id: id of the buffer that was reaped
  *
- * The device wrote one descriptor and skipped the rest of the chain.
+ * The device wrote one used descriptor and skipped the rest of the chain.
  */
 void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id)
 {
@@ -152,12 +153,12 @@ void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id)
 }
 
 /**
- * virtqueue_packed_batch() - how many buffers the next used descriptor ends
- * @vq: the queue, with IN_ORDER; the caller owns its interrupt
+ * virtqueue_packed_batch() - how many buffers the next used descriptor completes
+ * @vq: the queue, with IN_ORDER; the caller owns its completion
  *
- * PACK-INORD-I01: it stands where the first of them began, and names the last.
- * A name is the slot. Return: 0 if there is none, or the device broke the
- * protocol.
+ * PACK-INORD-I01: it is in the slot of the first of them, and has the id of the
+ * last. An id is a slot number. Return: 0 if no descriptor is used, or if the
+ * device broke the protocol.
  */
 u16 virtqueue_packed_batch(struct virtqueue *vq)
 {
@@ -175,11 +176,12 @@ u16 virtqueue_packed_batch(struct virtqueue *vq)
 }
 
 /**
- * vring_packed_wants_kick() - virtqueue_kick_prepare(), in the rarer cases
+ * vring_packed_wants_kick() - does the device event ask for a kick
  * @vq: the queue; the caller holds its submission lock
- * @when: the device's event flags and, below, its event
+ * @when: the device event: flags in the upper 16 bits, off_wrap in the lower
  *
- * Whether the device asked to be told of one of the slots just added.
+ * Return: true if the device wants a kick for one of the slots that were filled
+ * since the last decision.
  */
 bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 {
@@ -189,7 +191,7 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 
 	if (flags != VRING_PACKED_EVENT_DESC || !vq->event_idx)
 		return flags != VRING_PACKED_EVENT_DISABLE;
-	/* Else the slot is one of the lap before. */
+	/* Another wrap bit: the event's slot belongs to the previous lap. */
 	if ((when ^ next) & VRING_PACKED_EVENT_WRAP)
 		event -= vq->num;
 	next &= ~VRING_PACKED_EVENT_WRAP;
@@ -200,18 +202,18 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
  * virtqueue_packed_recheck_kick() - virtqueue_split_recheck_kick() of a packed ring
  * @vq: the queue; the caller holds its submission lock
  *
- * Return: true if the device still has to be told.
+ * Return: true if the device still needs a kick.
  */
 bool virtqueue_packed_recheck_kick(const struct virtqueue *vq)
 {
 	const __le32 *asks = (const __le32 *)vq->device_event;
 	u16 kicked = vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP;
-	/* A guess, without the interrupt's knowledge. */
+	/* used_pos belongs to completion, so this is an estimate. */
 	u16 used = vq->num - data_race(vq->used_pos.left);
 	unsigned int i;
 	__le32 first;
 
-	/* Slots in flight before those that were just added. */
+	/* The slots in flight, without those that were just added. */
 	if ((kicked >= used ? kicked - used : vq->num + kicked - used) < VRING_RECHECK_MIN)
 		return true;
 	first = READ_ONCE(*asks);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The packed ring (section 2.8): one area instead of three. Driver and device
- * take turns in the same descriptors, and two bits in each say whose turn it
- * is, as seen on the current lap around the ring.
+ * The packed ring (section 2.8): one area instead of three. The driver and the
+ * device write the same descriptors in turn. Two flags in a descriptor say which
+ * side owns it. Their meaning changes with each pass through the ring, which is
+ * called a lap here; "lap" below is the wrap counter (section 2.8.1).
  *
- *	available	AVAIL == lap, USED != lap	the device's
- *	used		AVAIL == lap, USED == lap	the driver's again
+ *	available	AVAIL == lap, USED != lap	the device owns it
+ *	used		AVAIL == lap, USED == lap	the driver owns it again
  *
- * Only virtio_ring_lite.h includes this: a user of a ring sees no difference.
+ * Only ring/ and virtio_ring_lite.h include this file. Other code does not see
+ * which format a ring has.
  */
 #ifndef _RING_PACKED_H
 #define _RING_PACKED_H
@@ -33,7 +35,7 @@ static inline struct vring_packed_desc *vring_packed(const struct virtqueue *vq)
 	return (struct vring_packed_desc *)vq->desc;
 }
 
-/* A lap ends: the bits that say whose turn it is change their meaning. */
+/* At the end of a lap both flags change their meaning. */
 #define VRING_PACKED_NEXT_LAP \
 	((u32)VRING_PACKED_DESC_F_BOTH << VRING_PACKED_FLAGS_SHIFT)
 
@@ -54,7 +56,7 @@ static __always_inline u16 vring_packed_slot(const struct virtqueue *vq,
 	return vq->num - pos->left;
 }
 
-/* Id and flags in one store, which makes the descriptor the device's. */
+/* Make a descriptor available: id and flags in one store. */
 static __always_inline void vring_packed_hand_over(struct vring_packed_desc *desc,
 						   u16 id, u16 flags, u32 lap)
 {
@@ -65,8 +67,8 @@ static __always_inline void vring_packed_hand_over(struct vring_packed_desc *des
 }
 
 /*
- * virtqueue_add() with INDIRECT_DESC. The flags come last: they hand the
- * descriptor over (PACK-FLAGS-01).
+ * virtqueue_add() with INDIRECT_DESC. The flags are written last: they make the
+ * descriptor available (PACK-FLAGS-01).
  */
 static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 						 u64 table_addr,
@@ -84,10 +86,10 @@ static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 	vring_packed_step(vq, &vq->avail_pos);
 }
 
-/* Slot and lap of the next descriptor, as events and kicks name them. */
+/* Slot and wrap bit of the next descriptor, in the format of off_wrap. */
 static __always_inline u16 vring_packed_next(const struct virtqueue *vq)
 {
-	/* On the first lap AVAIL is set, and on each second more. */
+	/* The wrap bit is 1 on the laps on which an available AVAIL is 1. */
 	u16 wrap = vq->avail_pos.lap >> 8 & VRING_PACKED_EVENT_WRAP;
 
 	return vring_packed_slot(vq, &vq->avail_pos) | wrap;
@@ -96,8 +98,8 @@ static __always_inline u16 vring_packed_next(const struct virtqueue *vq)
 bool virtqueue_packed_recheck_kick(const struct virtqueue *vq);
 
 /*
- * virtqueue_kick_prepare(): adding made the buffers available already.
- * PACK-KICK-01, PACK-KICK-I01.
+ * virtqueue_kick_prepare(). virtqueue_add() has made the buffers available
+ * (PACK-KICK-01, PACK-KICK-I01).
  */
 static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 {
@@ -106,13 +108,13 @@ static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 	u32 when;
 
 	vring_mb(vq);
-	/* Where and whether in one load: they belong together. */
+	/* One load, because off_wrap and flags belong together. */
 	when = le32_to_cpu(READ_ONCE(*(const __le32 *)vq->device_event));
-	/* One that had nothing to do waits for the first that was added. */
+	/* An idle device asks for a kick at the first slot that is filled. */
 	kick = likely(when == (VRING_PACKED_EVENT_DESC << VRING_PACKED_FLAGS_SHIFT |
 			       vq->kicked_idx) && next != vq->kicked_idx) ||
 	       vring_packed_wants_kick(vq, when);
-	/* As with a split ring: has it other work? */
+	/* As with a split ring: does the device have other work? */
 	if (kick && vq->num - data_race(vq->used_pos.left) !=
 		    (vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP))
 		kick = virtqueue_packed_recheck_kick(vq);
@@ -124,20 +126,20 @@ static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 	return kick;
 }
 
-/* Id and flags of the next descriptor, in one load. */
+/* Read id and flags of the next descriptor, in one load. */
 static __always_inline u32 vring_packed_peek(const struct virtqueue *vq)
 {
 	return le32_to_cpu(READ_ONCE(*(const __le32 *)&vq->used_pos.desc->id));
 }
 
-/* Whether that is one which the device has given back. */
+/* Do these flags say that the device used the descriptor? */
 static __always_inline bool vring_packed_is_used(const struct virtqueue *vq,
 						 u32 id_flags)
 {
 	return (id_flags & VRING_PACKED_NEXT_LAP) == vq->used_pos.lap;
 }
 
-/* virtqueue_get_buf(): one descriptor stands for the whole buffer. */
+/* virtqueue_get_buf(): a buffer has one used descriptor. */
 static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq)
 {
 	u32 id_flags = vring_packed_peek(vq);

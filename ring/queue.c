@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What both ring formats have in common: the doorbell, what becomes of a queue
- * whose device breaks the protocol, and the tracepoints of inline functions.
+ * What both ring formats need: notifications, protocol errors of the device, and
+ * the tracepoints of inline functions.
  */
 #include <linux/kernel.h>
 #include "virtio_queue.h"
 #include "trace/virtio_lite_trace.h"
 
 /**
- * virtqueue_trace_add() - the tracepoint of virtqueue_add(), when it is on
+ * virtqueue_trace_add() - the tracepoint of virtqueue_add()
  * @vq: the queue
- * @head: of the buffer
- * @n: its descriptors
+ * @head: head of the buffer
+ * @n: number of its descriptors
  */
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
 {
@@ -21,15 +21,15 @@ void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
 /**
  * virtqueue_trace_kick() - the tracepoint of virtqueue_kick_prepare()
  * @vq: the queue
- * @idx: what was added reaches up to here
- * @kick: was a notification wanted
+ * @idx: the next index or slot that the driver will fill
+ * @kick: the device needs a kick
  */
 void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
 {
 	trace_virtqueue_kick(vq, idx, kick);
 }
 
-/* Section 4.1.5.2: to a port, or with the next place to be made available. */
+/* Section 4.1.5.2: a kick that writes to a port, or also the next position. */
 static void virtqueue_notify_other(const struct virtqueue *vq)
 {
 	if (vq->notify_data)
@@ -40,16 +40,16 @@ static void virtqueue_notify_other(const struct virtqueue *vq)
 }
 
 /**
- * virtqueue_notify() - tell the device that buffers are available
- * @vq: the queue; virtqueue_kick_prepare() said that a kick is wanted
+ * virtqueue_notify() - kick the device: tell it that buffers are available
+ * @vq: the queue; virtqueue_kick_prepare() returned true
  *
- * Section 4.1.5.2: 16 bits that name the queue; PCI-NOTIF-01 to 06. Context:
- * any, no lock needed.
+ * Section 4.1.5.2, PCI-NOTIF-01 to 06: a kick writes 16 bits that name the
+ * queue. Context: any; the caller needs no lock.
  */
 void virtqueue_notify(const struct virtqueue *vq)
 {
 	trace_virtqueue_notify(vq, vq->index, 0);
-	/* One store, without iowrite16()'s look at where it goes. */
+	/* One store: iowrite16() would first check for an I/O port. */
 	if (unlikely(vq->notify_other))
 		virtqueue_notify_other(vq);
 	else
@@ -57,13 +57,13 @@ void virtqueue_notify(const struct virtqueue *vq)
 }
 
 /**
- * virtqueue_break() - the device broke the protocol
+ * virtqueue_break() - report that the device broke the protocol
  * @vq: the queue
- * @what: it wrote
- * @value: that it wrote
+ * @what: name of the field that the device wrote
+ * @value: the value that it wrote
  *
- * Said once; the owner of the queue decides what becomes of it. Return: NULL,
- * which is what virtqueue_get_buf() returns from now on.
+ * The error is logged once, until vring_reset(). The driver of the device decides
+ * what to do about it. Return: NULL, as virtqueue_get_buf() does from now on.
  */
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 {
@@ -72,7 +72,7 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 		       vq->device, vq->index, what, value);
 	vq->broken = true;
 	vq->batch_left = 0;
-	/* No descriptor looks used, or all that the device spoke of are taken. */
+	/* From now on virtqueue_get_buf() finds no used buffer. */
 	if (vq->packed)
 		vq->used_pos.lap = VRING_DESC_F_INDIRECT;
 	else
@@ -81,11 +81,11 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 }
 
 /**
- * virtqueue_note_interrupt() - vq->callback while the interrupt is not the owner
+ * virtqueue_note_interrupt() - vq->callback while a task owns the completion
  * @vq: the queue
  *
- * Whoever owns the completion takes what came back, and looks again before the
- * interrupt owns it again. Context: hard interrupt.
+ * The task reaps the used buffers, and rechecks @vq->missed before it gives the
+ * completion back to the interrupt. Context: hard interrupt.
  */
 irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq)
 {

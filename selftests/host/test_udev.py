@@ -5,7 +5,6 @@ installed, and the links and properties that disks of ours get."""
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from vbl import TREE, Disk, debian, initramfs, tree
