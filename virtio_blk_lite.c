@@ -23,7 +23,6 @@
  *	cache.c		its write cache
  *	zoned.c		its zones
  *	attrs.c		what user space asks
- *	name.c		what disks are called
  *	state.c		who is in charge of the device
  *	reset.c		how it is reset and set up again
  *	recover.c	when, and how often
@@ -33,6 +32,7 @@
  *	power.c		removal, sleep, resets from outside
  */
 #include <linux/hdreg.h>
+#include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "blk/attrs.h"
@@ -41,7 +41,6 @@
 #include "blk/config.h"
 #include "blk/evidence.h"
 #include "blk/limits.h"
-#include "blk/name.h"
 #include "blk/power.h"
 #include "blk/queues.h"
 #include "blk/recover.h"
@@ -52,6 +51,11 @@
 #include "blk/zoned.h"
 #include "compat/blk.h"
 #include "trace/virtio_lite_trace.h"
+
+#define VIRTBLK_MINORS		16
+
+static int virtblk_major;
+static DEFINE_IDA(virtblk_index_ida);
 
 /* A device that is silent for so long does not keep the next one from probing. */
 #define ADD_SILENCE		HZ
@@ -84,9 +88,55 @@ static int virtblk_init_tags(struct virtblk *vblk)
 	return blk_mq_alloc_tag_set(set);
 }
 
+/* 0 is "vda", 25 "vdz", 26 "vdaa". */
+static void virtblk_name(char *buf, size_t size, int index)
+{
+	char digits[DISK_NAME_LEN];
+	char *p = &digits[sizeof(digits) - 1];
+
+	*p = '\0';
+	for (; index >= 0; index = index / 26 - 1)
+		*--p = 'a' + index % 26;
+	snprintf(buf, size, "vd%s", p);
+}
+
+static int virtblk_has_name(struct device *dev, const void *name)
+{
+	return !strcmp(dev_name(dev), name);
+}
+
+/* The first name that is free, also of disks of upstream's driver. */
+static int virtblk_choose_name(struct virtblk *vblk)
+{
+	struct gendisk *disk = vblk->disk;
+	struct device *taken;
+	int index = -1;
+
+	do {
+		index = ida_alloc_min(&virtblk_index_ida, index + 1, GFP_KERNEL);
+		if (index < 0)
+			return index;
+		virtblk_name(disk->disk_name, DISK_NAME_LEN, index);
+		taken = class_find_device(disk_to_dev(disk)->class, NULL,
+					  disk->disk_name, virtblk_has_name);
+		if (taken) {
+			put_device(taken);
+			ida_free(&virtblk_index_ida, index);
+		}
+	} while (taken);
+
+	if (index >= 1 << MINORBITS >> ilog2(VIRTBLK_MINORS)) {
+		ida_free(&virtblk_index_ida, index);
+		return -ENOSPC;
+	}
+	vblk->index = index;
+	disk->first_minor = index * VIRTBLK_MINORS;
+	return 0;
+}
+
 static void virtblk_free(struct virtblk *vblk)
 {
-	virtblk_free_name(vblk);
+	ida_free(&virtblk_index_ida, vblk->index);
 	mutex_destroy(&vblk->vdev_mutex);
 	kfree(vblk);
 }
@@ -183,6 +233,8 @@ static int virtblk_init_disk(struct virtblk *vblk)
 		return PTR_ERR(disk);
 	}
 	vblk->disk = disk;
+	disk->major = virtblk_major;
+	disk->minors = VIRTBLK_MINORS;
 	disk->private_data = vblk;
 	disk->fops = &virtblk_fops;
 	set_disk_ro(disk, vblk->limits.read_only);
@@ -329,17 +381,19 @@ int virtio_blk_register(void)
 	err = virtblk_init_events();
 	if (err)
 		goto err_events;
-	err = virtblk_init_names();
-	if (err)
-		goto err_names;
+	virtblk_major = register_blkdev(0, "virtblk_lite");
+	if (virtblk_major < 0) {
+		err = virtblk_major;
+		goto err_major;
+	}
 	err = register_virtio_driver(&virtblk_driver);
 	if (err)
 		goto err_driver;
 	return 0;
 
 err_driver:
-	virtblk_exit_names();
-err_names:
+	unregister_blkdev(virtblk_major, "virtblk_lite");
+err_major:
 	virtblk_exit_events();
 err_events:
 	virtblk_exit_state();
@@ -349,7 +403,8 @@ err_events:
 void virtio_blk_unregister(void)
 {
 	unregister_virtio_driver(&virtblk_driver);
-	virtblk_exit_names();
+	unregister_blkdev(virtblk_major, "virtblk_lite");
 	virtblk_exit_events();
 	virtblk_exit_state();
+	ida_destroy(&virtblk_index_ida);
 }
