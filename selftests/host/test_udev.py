@@ -114,8 +114,8 @@ def test_not_loaded(boot, kernel, installed, suite):
 def partitioned(path, n):
     """An image with two partitions, the first with a file system."""
     sector = bytearray(512)
-    for n, (start, count) in enumerate([(2048, 16384), (32768, 16384)]):
-        sector[446 + 16 * n:462 + 16 * n] = b"\0\0\0\0\x83\0\0\0" + \
+    for at, (start, count) in ((446, (2048, 16384)), (462, (32768, 16384))):
+        sector[at:at + 16] = b"\0\0\0\0\x83\0\0\0" + \
             start.to_bytes(4, "little") + count.to_bytes(4, "little")
     sector[440:444], sector[510:512] = bytes([n, 2, 3, 4]), b"\x55\xaa"
     with open(path, "wb") as f:
