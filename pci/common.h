@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One PCI function, as all files of the transport see it.
+ * The types that the files of the PCI transport share.
  */
 #ifndef _PCI_COMMON_H
 #define _PCI_COMMON_H
@@ -13,10 +13,10 @@
 struct vp_device;
 
 /**
- * struct vp_region - a structure of the device in one of its BARs
+ * struct vp_region - registers of the device in one of its BARs
  * @base: mapped address, or NULL
- * @len: bytes that are mapped
- * @pio: in I/O space
+ * @len: number of bytes that are mapped
+ * @pio: the BAR is in I/O space
  */
 struct vp_region {
 	void __iomem *base;
@@ -25,20 +25,23 @@ struct vp_region {
 };
 
 /**
- * struct vp_registers - what differs between the two register layouts
- * @device: what the bus calls
- * @name: for people
+ * struct vp_registers - one of the two register layouts, modern or legacy
+ * @device: functions that the bus calls
+ * @name: name of the layout, for log messages
  * @unmap: undo vp_modern_map() or vp_legacy_map()
- * @select: choose the queue that the following act on
- * @queue_size: its largest size, 0 if there is no such queue
- * @notify: set where a kick of it is written; an error, with a message, if
- *	    that is outside of what was mapped
- * @set_vector: map it to a vector; returns what reads back
- * @enable_queue: give its memory to the device
- * @reset_queue: take its memory from the device; only with RING_RESET
- * @set_config_vector: map config changes to a vector; returns what reads back
+ * @select: select the queue that the following functions act on
+ * @queue_size: return the largest size of the queue, 0 if it does not exist
+ * @notify: set the address that a kick of the queue writes to; return an error,
+ *	    after a message, if the address is outside of the mapped registers
+ * @set_vector: map the queue to an MSI-X vector; return the value read back
+ * @enable_queue: give the addresses of the ring to the device, and enable the
+ *		  queue
+ * @reset_queue: reset the queue, so that the device no longer owns its ring;
+ *		 only with RING_RESET
+ * @set_config_vector: map config changes to an MSI-X vector; return the value
+ *		       read back
  * @ring_align: alignment of the used ring, see vring_size()
- * @fixed_size: the device dictates the size of its queues (LEG-VQ-01)
+ * @fixed_size: the driver cannot change the size of a queue (LEG-VQ-01)
  */
 struct vp_registers {
 	struct virtio_registers device;
@@ -57,11 +60,11 @@ struct vp_registers {
 };
 
 /**
- * struct vp_queue - what the transport keeps of a virtqueue
- * @vq: the driver's
- * @mem: its ring
- * @spare: has the ring that @vq may get instead; NULL most of the time
- * @spare_mem: of that ring
+ * struct vp_queue - what the transport keeps for a virtqueue
+ * @vq: the virtqueue, which belongs to the device's driver
+ * @mem: memory of its ring
+ * @spare: holds a second ring while the rings are resized, else NULL
+ * @spare_mem: memory of the second ring
  */
 struct vp_queue {
 	struct virtqueue *vq;
@@ -73,8 +76,8 @@ struct vp_queue {
 /**
  * struct vp_group - the queues that share an MSI-X vector
  * @vp: the device
- * @first: lowest queue
- * @end: one past the highest
+ * @first: index of the first queue
+ * @end: index of the last queue, plus 1
  */
 struct vp_group {
 	struct vp_device *vp;
@@ -84,26 +87,27 @@ struct vp_group {
 
 /**
  * struct vp_device - one PCI function
- * @vdev: what the bus sees of it
- * @pdev: the function
- * @regs: modern or legacy registers
- * @bars: BARs that were requested, a mask
- * @dma: the function may be a bus master: its last reset was seen to end
+ * @vdev: the device on the virtio bus
+ * @pdev: the PCI function
+ * @regs: register layout, modern or legacy
+ * @bars: mask of the BARs that were requested
+ * @dma: bus mastering is allowed: the last reset of the device has finished
  * @common: common configuration; for legacy, all of BAR0
  * @isr: interrupt status
  * @config: device configuration (modern)
- * @notify: where kicks go (modern)
- * @notify_mult: bytes between the queues' notify addresses (modern)
- * @queues: of them @nvqs
- * @nvqs: queues in use
- * @nintr: of these, the first that have an interrupt; others are polled
- * @nvectors: MSI-X vectors in use, the first for config, or for all if it is the
- *	      only one; 0 with INTx
- * @groups: who shares the other vectors; NULL if each queue has its own
- * @nirqs: interrupts that were requested
- * @reset_awaited: after an error on the bus, until its slot was reset; protected
- *		   by the lock of @pdev
- * @reset_work: what to do if that never happens
+ * @notify: registers that kicks write to (modern)
+ * @notify_mult: bytes between the notify addresses of two queues (modern)
+ * @queues: array of @nvqs queues
+ * @nvqs: number of queues in use
+ * @nintr: number of queues that have an interrupt; these are the first, the
+ *	   others are polled
+ * @nvectors: number of MSI-X vectors in use: the first is for config changes, or
+ *	      for everything if it is the only one; 0 with INTx
+ * @groups: queues that share the other vectors; NULL if each queue has its own
+ * @nirqs: number of interrupts that were requested
+ * @reset_awaited: a bus error was reported, and the slot was not reset yet;
+ *		   protected by the device lock of @pdev
+ * @reset_work: gives the device up if its slot is never reset
  */
 struct vp_device {
 	struct virtio_device vdev;

@@ -4,12 +4,12 @@
  *
  *	MSI-X, enough vectors	config | queue 0 | queue 1 | queue 2 | queue 3
  *	MSI-X, too few		config | queues 0-1        | queues 2-3
- *	INTx			one line; the ISR register tells what happened
- *	MSI-X, one vector	for all; without INTx only
- *	polled queues		nothing of all this
+ *	INTx			one line; the ISR register has the cause
+ *	MSI-X, one vector	for everything; only if there is no INTx line
+ *	polled queues		no interrupt
  *
- * In the first layout a vector belongs to one queue, so that nothing has to be
- * looked up or locked to find out whose interrupt it is.
+ * In the first layout a vector belongs to one queue, so its handler needs no
+ * look-up and no lock.
  */
 #include <linux/interrupt.h>
 #include <linux/slab.h>
@@ -17,7 +17,7 @@
 #include "pci/irq.h"
 #include "trace/virtio_lite_trace.h"
 
-/* The callback may be exchanged at any time. */
+/* Another task may exchange the callback at any time. */
 static irqreturn_t vp_call(struct virtqueue *vq)
 {
 	irqreturn_t (*callback)(struct virtqueue *vq) = READ_ONCE(vq->callback);
@@ -25,7 +25,7 @@ static irqreturn_t vp_call(struct virtqueue *vq)
 	return callback(vq);
 }
 
-/* MSI-X, a vector of the queue's own. */
+/* MSI-X: the vector of one queue. */
 static irqreturn_t vp_interrupt(int irq, void *data)
 {
 	struct virtqueue *vq = data;
@@ -49,7 +49,7 @@ static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
 	return ret;
 }
 
-/* MSI-X, a vector shared by a group of queues. */
+/* MSI-X: a vector that a group of queues shares. */
 static irqreturn_t vp_group_interrupt(int irq, void *data)
 {
 	struct vp_group *group = data;
@@ -57,7 +57,7 @@ static irqreturn_t vp_group_interrupt(int irq, void *data)
 	return vp_queues_interrupt(group->vp, irq, group->first, group->end);
 }
 
-/* MSI-X, the vector of config changes. */
+/* MSI-X: the vector of config changes. */
 static irqreturn_t vp_config_interrupt(int irq, void *data)
 {
 	struct vp_device *vp = data;
@@ -67,15 +67,15 @@ static irqreturn_t vp_config_interrupt(int irq, void *data)
 }
 
 /*
- * INTx: reading the ISR says what happened and releases the line, so all of
- * it has to be acted on (PCI-ISR-I01, PCI-CFGCHG-01).
+ * INTx: reading the ISR register deasserts the line, so the handler acts on
+ * every bit that was set (PCI-ISR-I01, PCI-CFGCHG-01).
  */
 static irqreturn_t vp_intx_interrupt(int irq, void *data)
 {
 	struct vp_device *vp = data;
 	u8 isr = ioread8(vp->isr.base);
 
-	/* Somebody else's interrupt, or a device that is gone. */
+	/* Another device shares the line, or this device is gone. */
 	if (!isr || isr == 0xff)
 		return IRQ_NONE;
 	if (isr & VIRTIO_PCI_ISR_CONFIG)
@@ -85,8 +85,8 @@ static irqreturn_t vp_intx_interrupt(int irq, void *data)
 }
 
 /*
- * The only MSI-X vector, for queues and config changes. Nothing tells which it
- * was, so it may be both.
+ * The only MSI-X vector, for queues and config changes. It does not tell its
+ * cause, so the handler checks for both.
  */
 static irqreturn_t vp_only_interrupt(int irq, void *data)
 {
@@ -129,8 +129,8 @@ static int vp_alloc_msix(struct vp_device *vp, unsigned int nvqs,
 		max = nvqs;
 	}
 	/*
-	 * Vectors that queues share are not bound to CPUs by the kernel: such a
-	 * vector would go away with its CPUs while other queues still need it.
+	 * No PCI_IRQ_AFFINITY here: the kernel shuts a managed vector down when
+	 * its CPUs go offline, while other queues still need this one.
 	 */
 	n = pci_alloc_irq_vectors(vp->pdev, 2, max, PCI_IRQ_MSIX);
 	if (n < 0)
@@ -163,11 +163,11 @@ static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
 }
 
 /**
- * vp_map_vector() - tell the device which vector is for a queue
- * @vp: vectors are allocated
- * @queue: which one, selected and not enabled
+ * vp_map_vector() - map a queue to its MSI-X vector
+ * @vp: the device; its vectors are allocated
+ * @queue: index of the queue, which is selected and not enabled
  *
- * Return: 0, or -EBUSY if the device has no room for it (PCI-MSIX-05).
+ * Return: 0, or -EBUSY if the device refuses the vector (PCI-MSIX-05).
  */
 int vp_map_vector(struct vp_device *vp, unsigned int queue)
 {
@@ -179,10 +179,10 @@ int vp_map_vector(struct vp_device *vp, unsigned int queue)
 }
 
 /**
- * vp_map_vectors() - tell the device which vector is for what
- * @vp: vectors are allocated, queues not enabled yet
+ * vp_map_vectors() - map config changes and all queues to their MSI-X vectors
+ * @vp: the device; its vectors are allocated, its queues not enabled yet
  *
- * Return: 0, or -EBUSY if the device has no room for one (PCI-MSIX-05).
+ * Return: 0, or -EBUSY if the device refuses a vector (PCI-MSIX-05).
  */
 int vp_map_vectors(struct vp_device *vp)
 {
@@ -190,7 +190,7 @@ int vp_map_vectors(struct vp_device *vp)
 
 	if (!vp->nvectors)
 		return 0;
-	/* With one vector, requests do without events; else INTx is better. */
+	/* A single vector is the last resort: then config changes go unseen. */
 	if (vp->regs->set_config_vector(vp, 0) != 0) {
 		if (vp->nvectors > 1)
 			return -EBUSY;
@@ -236,17 +236,17 @@ static int vp_try_one_vector(struct vp_device *vp)
 }
 
 /**
- * vp_alloc_irqs() - get the best interrupts there are, and map them
+ * vp_alloc_irqs() - allocate the best interrupts that there are, and map them
  * @vp: the device, before its queues are enabled
- * @nvqs: how many queues want one
+ * @nvqs: number of queues that need an interrupt
  *
- * Return: 0 or an error, with a message.
+ * Return: 0 or an error, after a message.
  */
 int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs)
 {
 	int err;
 
-	/* One vector per queue; else groups as small as possible; else two. */
+	/* One vector per queue; else as many as there are; else two. */
 	err = vp_try_msix(vp, nvqs, nvqs + 1);
 	if (err == -EBUSY && nvqs > 1)
 		err = vp_try_msix(vp, nvqs, 2);
@@ -273,7 +273,7 @@ int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs)
 	return err ?: -ENOSPC;
 }
 
-/* Interrupt @nr of the device: what handles it, and for whom. */
+/* Request interrupt @nr of the device with its handler. */
 static int vp_request_irq(struct vp_device *vp, unsigned int nr)
 {
 	const char *name = dev_name(&vp->vdev.dev);
@@ -308,8 +308,10 @@ static void *vp_irq_data(struct vp_device *vp, unsigned int nr)
 }
 
 /**
- * vp_request_irqs() - start listening
+ * vp_request_irqs() - request all interrupts
  * @vp: the device; all rings are set up
+ *
+ * Return: 0; an error, after a message: vp_release_irqs() undoes the rest.
  */
 int vp_request_irqs(struct vp_device *vp)
 {
@@ -325,7 +327,7 @@ int vp_request_irqs(struct vp_device *vp)
 			return err;
 		}
 	}
-	/* What virtio_pci_slot_reset() brings back. */
+	/* virtio_pci_slot_reset() restores this state. */
 	pci_save_state(vp->pdev);
 	return 0;
 }
@@ -357,6 +359,8 @@ void vp_free_irqs(struct vp_device *vp)
 /**
  * vp_sync_irqs() - wait until no handler of this device runs
  * @vdev: the device
+ *
+ * Context: may sleep.
  */
 void vp_sync_irqs(struct virtio_device *vdev)
 {
@@ -368,11 +372,11 @@ void vp_sync_irqs(struct virtio_device *vdev)
 }
 
 /**
- * vp_sync_irq() - wait until no handler runs that is called for a queue
+ * vp_sync_irq() - wait until the interrupt handler of a queue does not run
  * @vdev: the device
- * @queue: which one
+ * @queue: index of the queue
  *
- * Handlers of others on the same vector or line go on. Context: may sleep.
+ * Does nothing for a polled queue. Context: may sleep.
  */
 void vp_sync_irq(struct virtio_device *vdev, unsigned int queue)
 {
@@ -385,10 +389,10 @@ void vp_sync_irq(struct virtio_device *vdev, unsigned int queue)
 
 /**
  * vp_queue_affinity() - the CPUs that a queue's interrupt is bound to
- * @vdev: the device, with its vectors
- * @queue: which one
+ * @vdev: the device; its vectors are allocated
+ * @queue: index of the queue
  *
- * Return: NULL if it is bound to none: it shares its interrupt, or has none.
+ * Return: the CPUs, or NULL if the queue shares its interrupt or has none.
  */
 const struct cpumask *vp_queue_affinity(struct virtio_device *vdev,
 					unsigned int queue)

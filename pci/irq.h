@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Interrupt vectors of a function, and who handles them. */
+/* Interrupt vectors of a PCI function, and their handlers. */
 #ifndef _PCI_IRQ_H
 #define _PCI_IRQ_H
 

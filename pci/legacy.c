@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Legacy registers: section 4.1.4.10. One block at the start of BAR0, which
- * is usually I/O ports; device config follows it, in the guest's byte order.
+ * Legacy registers: section 4.1.4.10. They are at the start of BAR0, usually in
+ * I/O space; the device config follows them, in the guest's byte order.
  */
 #include "compat/compat.h"
 #include "pci/legacy.h"
 
-/* Header and the one field of device config that is always there. */
+/* The registers, and the only config field that always exists: the capacity. */
 #define VP_LEGACY_MIN_LEN	(VIRTIO_PCI_LEGACY_CONFIG + sizeof(u64))
 
 static void __iomem *vp_bar0(struct virtio_device *vdev, unsigned int off)
@@ -39,7 +39,7 @@ static u8 vp_legacy_generation(struct virtio_device *vdev)
 	return 0;
 }
 
-/* LEG-PCI-03: device config moves when MSI-X is switched on or off */
+/* LEG-PCI-03: device config moves when MSI-X is enabled or disabled. */
 static unsigned int vp_legacy_config_start(struct virtio_device *vdev)
 {
 	return to_vp(vdev)->pdev->msix_enabled ? VIRTIO_PCI_LEGACY_CONFIG_MSIX :
@@ -51,7 +51,7 @@ static unsigned int vp_legacy_config_len(struct virtio_device *vdev)
 	return to_vp(vdev)->common.len - vp_legacy_config_start(vdev);
 }
 
-/* LEG-PCI-02: any width; bytes keep the guest's own order. */
+/* LEG-PCI-02: any width is allowed; bytes keep the guest's byte order. */
 static void vp_legacy_get_config(struct virtio_device *vdev, unsigned int off,
 				 void *buf, unsigned int len)
 {
@@ -98,7 +98,7 @@ static int vp_legacy_notify(struct vp_device *vp, struct virtqueue *vq)
 	return 0;
 }
 
-/* LEG-VQCFG-I01: the device takes a page number of 32 bits */
+/* LEG-VQCFG-I01: the device takes a page number of 32 bits. */
 static int vp_legacy_enable_queue(struct vp_device *vp, struct virtqueue *vq,
 				  const struct virtio_mem *mem)
 {
@@ -150,8 +150,8 @@ static const struct vp_registers vp_legacy_registers = {
  * vp_legacy_map() - map BAR0 of a legacy or transitional device
  * @vp: the device; its PCI function is enabled
  *
- * Return: 0; -ENODEV if BAR0 cannot be a legacy register block, or is that of a
- * device which has no such (section 4.1.2.1); another error.
+ * Return: 0; -ENODEV if the device is not transitional (section 4.1.2.1) or its
+ * BAR0 is too short; another error if BAR0 cannot be requested or mapped.
  */
 int vp_legacy_map(struct vp_device *vp)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Registers at the start of BAR0. */
+/* Legacy registers: at the start of BAR0. */
 #ifndef _PCI_LEGACY_H
 #define _PCI_LEGACY_H
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Modern registers: section 4.1.4. Capabilities in PCI config space say in
- * which BAR, at what offset, each structure of the device lies.
+ * which BAR and at what offset each structure of the device is.
  */
 #include <linux/delay.h>
 #include "compat/compat.h"
 #include "pci/modern.h"
 
-/* More than any device needs to have a notify address per queue. */
+/* Enough for any device with a notify address per queue; bounds the mapping. */
 #define VP_NOTIFY_MAX	SZ_16M
-/* A queue that takes longer to let go is not worth waiting for. */
+/* If the reset of a queue takes longer, the device is reset instead. */
 #define VP_QUEUE_RESET_MS 10000
 
 static u8 vp_read8(struct vp_device *vp, unsigned int off)
@@ -37,7 +37,7 @@ static void vp_write32(struct vp_device *vp, unsigned int off, u32 val)
 	iowrite32(val, vp->common.base + off);
 }
 
-/* PCI-ACC-03: two halves, each of them 32 bits wide */
+/* PCI-ACC-03: 64 bits are two accesses of 32 bits. */
 static void vp_write64(struct vp_device *vp, unsigned int off, u64 val)
 {
 	vp_write32(vp, off, lower_32_bits(val));
@@ -54,7 +54,7 @@ static u64 vp_modern_get_features(struct virtio_device *vdev)
 	vp_write32(vp, VIRTIO_PCI_COMMON_DFSELECT, 1);
 	features |= (u64)vp_read32(vp, VIRTIO_PCI_COMMON_DF) << 32;
 
-	/* Of no use without the register that comes with it (section 4.1.4.3). */
+	/* Each of these features needs its register (section 4.1.4.3). */
 	if (vp->common.len < VIRTIO_PCI_COMMON_QNOTIFY_DATA + sizeof(u16))
 		features &= ~VIRTIO_BIT(NOTIF_CONFIG_DATA);
 	if (vp->common.len < VIRTIO_PCI_COMMON_QRESET + sizeof(u16))
@@ -92,7 +92,7 @@ static unsigned int vp_modern_config_len(struct virtio_device *vdev)
 	return to_vp(vdev)->config.len;
 }
 
-/* PCI-ACC-01 to 03: as wide as the field; what is read is little-endian. */
+/* PCI-ACC-01 to 03: accesses are as wide as the field; @buf is little-endian. */
 static void vp_modern_get_config(struct virtio_device *vdev, unsigned int off,
 				 void *buf, unsigned int len)
 {
@@ -181,7 +181,7 @@ static int vp_modern_enable_queue(struct vp_device *vp, struct virtqueue *vq,
 	return 0;
 }
 
-/* Section 4.1.4.3.2; PCI-COMMON-07: done when it reads 0, and not before. */
+/* Section 4.1.4.3.2, PCI-COMMON-07: the reset has finished when QRESET reads 0. */
 static int vp_modern_reset_queue(struct vp_device *vp)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(VP_QUEUE_RESET_MS);
@@ -239,7 +239,7 @@ static const struct vp_registers vp_modern_registers = {
 	.ring_align = SMP_CACHE_BYTES,
 };
 
-/* What a capability says, as far as it makes sense. */
+/* A capability whose values were validated. */
 struct vp_cap {
 	int pos;
 	u8 bar;
@@ -247,12 +247,12 @@ struct vp_cap {
 	u32 length;
 };
 
-/* More do not fit behind the header: a list that is longer is a circle. */
+/* No more capabilities fit into config space: a longer list is circular. */
 #define VP_MAX_CAPS	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
 
 /*
- * The first usable capability of a type (PCI-CAP-01 to 04). One whose
- * structure does not fit its BAR, or is too short or misaligned, is none.
+ * Find the first usable capability of a type (PCI-CAP-01 to 04). One whose
+ * structure is outside of its BAR, too short or misaligned is skipped.
  */
 static bool vp_find_cap(struct pci_dev *pdev, u8 type, u32 min_len, u32 align,
 			struct vp_cap *cap)
@@ -283,7 +283,7 @@ static int vp_map_cap(struct vp_device *vp, const struct vp_cap *cap, u32 max,
 {
 	u64 room = pci_resource_len(vp->pdev, cap->bar) - cap->offset;
 
-	/* PCI-CAP-06: a length may be huge; the BAR is the bound */
+	/* PCI-CAP-06: the length may be huge, but not exceed the BAR. */
 	region->len = min3((u64)cap->length, room, (u64)max);
 	region->pio = pci_resource_flags(vp->pdev, cap->bar) & IORESOURCE_IO;
 	region->base = pci_iomap_range(vp->pdev, cap->bar, cap->offset, region->len);
@@ -315,8 +315,9 @@ static int vp_modern_map_all(struct vp_device *vp, const struct vp_cap *common,
  * @vp: the device; its PCI function is enabled
  *
  * Return: 0; -ENODEV if there are no modern registers or the device does not
- * offer VERSION_1 through them, so that the legacy ones have to be tried
- * (LEG-DETECT-02, LEG-FEAT-01); another error, with a message.
+ * offer VERSION_1 through them: the caller tries the legacy ones then
+ * (LEG-DETECT-02, LEG-FEAT-01); another error if the BARs cannot be requested
+ * or mapped.
  */
 int vp_modern_map(struct vp_device *vp)
 {
@@ -340,7 +341,7 @@ int vp_modern_map(struct vp_device *vp)
 	}
 	err = vp_modern_map_all(vp, &common, &isr, &notify, &config);
 	if (!err && !(vp_modern_get_features(&vp->vdev) & VIRTIO_BIT(VERSION_1))) {
-		/* GEN-FEAT-07: it has no other registers to try */
+		/* GEN-FEAT-07: this device has no legacy registers to try. */
 		if (pdev->device == VIRTIO_PCI_MODERN_BLOCK)
 			vp_modern_set_status(&vp->vdev, VIRTIO_S_FAILED);
 		err = -ENODEV;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Registers behind capabilities. */
+/* Modern registers: found through PCI capabilities. */
 #ifndef _PCI_MODERN_H
 #define _PCI_MODERN_H
 

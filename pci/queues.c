@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The queues of a device: their rings, how they are handed to the device, and
- * taken back from it, all together or one alone.
+ * The queues of a device: the driver allocates their rings, gives them to the
+ * device, and takes them back by a reset of the device or of one queue.
  */
 #include <linux/log2.h>
 #include <linux/slab.h>
@@ -9,7 +9,7 @@
 #include "pci/irq.h"
 #include "pci/queues.h"
 
-/* How large a ring will be: what the device has, or less if less is wanted. */
+/* Choose the size of a ring: the device's largest, or vq->num if that is less. */
 static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 {
 	unsigned int size = vp->regs->queue_size(vp);
@@ -31,7 +31,7 @@ static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 		}
 		size = rounddown_pow_of_two(size);
 	}
-	/* Header, data and status need 3. */
+	/* Header, data and status need 3 descriptors, so a split ring needs 4. */
 	if (size < 4) {
 		dev_err(&vp->pdev->dev,
 			"queue %u: %u descriptors are too few, 4 are needed\n",
@@ -49,7 +49,7 @@ static int vp_alloc_mem(struct vp_device *vp, struct virtio_mem *mem,
 				node);
 }
 
-/* Large rings of a modern device can be given up for smaller ones. */
+/* Where there is no memory for a large ring, a modern device gets a smaller one. */
 static int vp_alloc_ring(struct vp_device *vp, struct vp_queue *q,
 			 unsigned int *size, int node)
 {
@@ -119,8 +119,8 @@ static int vp_enable_queues(struct vp_device *vp)
 }
 
 /**
- * vp_enable_dma() - let the device reach memory and raise interrupts
- * @vdev: a device that a reset was seen to end of, or that was suspended
+ * vp_enable_dma() - let the device reach memory and raise MSI-X interrupts
+ * @vdev: the device; its reset has finished, or it was suspended
  */
 static void vp_enable_dma(struct virtio_device *vdev)
 {
@@ -131,8 +131,8 @@ static void vp_enable_dma(struct virtio_device *vdev)
 }
 
 /**
- * vp_disable_dma() - the device can no longer reach memory or raise an MSI-X
- * @vdev: a device that does not reset, or that nobody drives
+ * vp_disable_dma() - keep the device from memory and from MSI-X interrupts
+ * @vdev: the device; its reset does not finish, or it has no driver
  */
 static void vp_disable_dma(struct virtio_device *vdev)
 {
@@ -163,12 +163,13 @@ static void vp_del_vqs(struct virtio_device *vdev)
 }
 
 /**
- * vp_find_vqs() - interrupts and rings for a driver's queues
+ * vp_find_vqs() - allocate interrupts and rings, and enable the queues
  * @vdev: the device, between FEATURES_OK and DRIVER_OK
- * @nvqs: how many
+ * @nvqs: number of queues
  * @vqs: the queues; see struct virtio_transport
  *
- * Section 4.1.5.1.3. Return: 0 or an error, with a message and undone.
+ * Section 4.1.5.1.3. Context: may sleep. Return: 0; an error with everything
+ * undone and the device reset.
  */
 static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 		       struct virtqueue *vqs[])
@@ -199,13 +200,13 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	if (!err)
 		return 0;
 
-	/* Some queues may be the device's by now. */
+	/* The device may own some of the queues already. */
 	virtio_reset_device(vdev);
 	vp_del_vqs(vdev);
 	return err;
 }
 
-/* A queue that was reset: is it what it was? Then it starts anew. */
+/* Check that a queue has not changed with its reset, and empty its ring. */
 static int vp_empty_queue(struct vp_device *vp, unsigned int i)
 {
 	struct virtqueue *vq = vp->queues[i].vq;
@@ -221,10 +222,11 @@ static int vp_empty_queue(struct vp_device *vp, unsigned int i)
 }
 
 /**
- * vp_reinit_vqs() - hand the same queues to a device that was reset
+ * vp_reinit_vqs() - reinitialise all queues of a device that was reset
  * @vdev: the device, between FEATURES_OK and DRIVER_OK
  *
- * Nothing is allocated. Return: 0; -ENODEV if the device is not as it was.
+ * Nothing is allocated. Return: 0; -ENODEV if the device came back with other
+ * queues or refuses a vector; another error if a queue cannot be enabled.
  */
 static int vp_reinit_vqs(struct virtio_device *vdev)
 {
@@ -242,13 +244,13 @@ static int vp_reinit_vqs(struct virtio_device *vdev)
 }
 
 /**
- * vp_reset_vq() - take one queue back from the device
+ * vp_reset_vq() - reset one queue
  * @vdev: the device, with RING_RESET
- * @queue: which one
+ * @queue: index of the queue
  *
- * Section 2.6.1. The device no longer knows the ring when this returns 0, and
- * its memory still is as it was. Context: may sleep; one at a time. Return: 0
- * or an error, after which only a reset of the device helps.
+ * Section 2.6.1. When this returns 0, the device no longer owns the ring, whose
+ * memory has not changed. Context: may sleep; the caller is the only user of the
+ * registers. Return: 0; an error if the device has to be reset.
  */
 static int vp_reset_vq(struct virtio_device *vdev, unsigned int queue)
 {
@@ -259,12 +261,13 @@ static int vp_reset_vq(struct virtio_device *vdev, unsigned int queue)
 }
 
 /**
- * vp_reinit_vq() - hand a queue, emptied, to the device again
+ * vp_reinit_vq() - empty the ring of a queue, and enable the queue again
  * @vdev: the device
- * @queue: vp_reset_vq() took it back
+ * @queue: index of the queue, which vp_reset_vq() has reset
  *
- * Section 2.6.1.3, as at first discovery (GEN-QRST-03). Return: 0; an error if
- * the queue is not what it was.
+ * Section 2.6.1.3, as at first discovery (GEN-QRST-03). Context: as
+ * vp_reset_vq(). Return: 0; an error if the queue has changed or cannot be
+ * enabled.
  */
 static int vp_reinit_vq(struct virtio_device *vdev, unsigned int queue)
 {
@@ -276,7 +279,7 @@ static int vp_reinit_vq(struct virtio_device *vdev, unsigned int queue)
 		err = vp_map_vector(vp, queue);
 	if (!err)
 		err = vp_enable_queue(vp, queue);
-	/* Writes may be under way for a while, and buffers are not. */
+	/* Reading a register makes sure that the posted writes have arrived. */
 	if (!err && vp->regs->queue_size(vp) != vp->queues[queue].vq->num)
 		err = -EIO;
 	return err;
@@ -284,7 +287,7 @@ static int vp_reinit_vq(struct virtio_device *vdev, unsigned int queue)
 
 /**
  * vp_free_rings() - undo vp_alloc_rings()
- * @vdev: the device, which knows none of the second rings
+ * @vdev: the device, which owns none of the second rings
  */
 static void vp_free_rings(struct virtio_device *vdev)
 {
@@ -321,11 +324,12 @@ static int vp_alloc_spare(struct vp_device *vp, unsigned int i,
 }
 
 /**
- * vp_alloc_rings() - a second ring for each queue
- * @vdev: the device, whose queues are and stay in use
- * @size: descriptors, of a split ring a power of 2
+ * vp_alloc_rings() - allocate a second ring for each queue
+ * @vdev: the device, whose queues stay in use
+ * @size: number of descriptors; a power of 2 if the rings are split
  *
- * Context: may sleep; one at a time. Return: 0, or -ENOMEM with nothing done.
+ * Context: may sleep; the caller serialises resizing. Return: 0, or -ENOMEM with
+ * everything undone.
  */
 static int vp_alloc_rings(struct virtio_device *vdev, unsigned int size)
 {
@@ -341,8 +345,8 @@ static int vp_alloc_rings(struct virtio_device *vdev, unsigned int size)
 }
 
 /**
- * vp_swap_rings() - exchange the rings of all queues for the second ones
- * @vdev: the device, which vp_reset_vq() took all queues from, or was reset
+ * vp_swap_rings() - exchange the rings of all queues with the second ones
+ * @vdev: the device; it was reset, or vp_reset_vq() has reset every queue
  */
 static void vp_swap_rings(struct virtio_device *vdev)
 {

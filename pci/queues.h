@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The queues of a function. */
+/* The queues of a PCI function. */
 #ifndef _PCI_QUEUES_H
 #define _PCI_QUEUES_H
 
