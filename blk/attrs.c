@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What user space asks a disk: the attributes in /sys/block/vdX/, its unique id
- * and its geometry.
+ * What user space reads of a disk: its attributes in /sys/block/vdX/, its unique
+ * id and its geometry.
  */
 #include <linux/hdreg.h>
 #include <linux/sysfs.h>
@@ -18,10 +18,10 @@ static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
 	int err = virtblk_get_id(vblk, buf);
 
 	if (err == -EIO || err == -EOPNOTSUPP)
-		return 0;	/* no serial number is not an error */
+		return 0;	/* A device need not have a serial number. */
 	if (err)
 		return err;
-	/* BLK-OP-08: up to 20 bytes, with a NUL behind or not */
+	/* BLK-OP-08: 20 bytes; a NUL follows only if there are fewer. */
 	return strnlen(buf, VIRTIO_BLK_ID_LEN);
 }
 static DEVICE_ATTR_RO(serial);
@@ -37,7 +37,7 @@ static umode_t virtblk_attr_mode(struct kobject *kobj, struct attribute *attr,
 	return attr->mode;
 }
 
-/* What went wrong so far: /sys/block/vdX/errors/ */
+/* Error counts: /sys/block/vdX/errors/ */
 #define VIRTBLK_COUNT_ATTR(name)					\
 static ssize_t name##_show(struct device *dev,				\
 			   struct device_attribute *attr, char *buf)	\
@@ -82,7 +82,7 @@ static const struct attribute_group virtblk_attr_group = {
 	.is_visible = virtblk_attr_mode,
 };
 
-/* Wear, /sys/block/vdX/lifetime/: section 5.2.6, GET_LIFETIME */
+/* Wear: /sys/block/vdX/lifetime/, from GET_LIFETIME (section 5.2.6). */
 static int virtblk_get_lifetime(struct device *dev, size_t field)
 {
 	struct virtblk *vblk = dev_to_disk(dev)->private_data;
@@ -172,8 +172,10 @@ static const struct attribute_group *virtblk_lifetime_groups[] = {
 };
 
 /**
- * virtblk_groups() - what of a disk is in sysfs besides the usual
+ * virtblk_groups() - the driver's own attributes of a disk in sysfs
  * @vblk: the disk
+ *
+ * Return: attribute groups for device_add_disk().
  */
 const struct attribute_group **virtblk_groups(struct virtblk *vblk)
 {
@@ -183,8 +185,8 @@ const struct attribute_group **virtblk_groups(struct virtblk *vblk)
 }
 
 /**
- * virtblk_link_errors() - errors/ under the name that it had before
- * @vblk: the disk, added
+ * virtblk_link_errors() - link trouble, the former name of errors/, to it
+ * @vblk: the disk, which was added
  */
 void virtblk_link_errors(struct virtblk *vblk)
 {
@@ -196,12 +198,12 @@ void virtblk_link_errors(struct virtblk *vblk)
 }
 
 /**
- * virtblk_get_unique_id() - ->get_unique_id: the serial number
+ * virtblk_get_unique_id() - ->get_unique_id: return the serial number
  * @disk: the disk
  * @id: filled
- * @type: of the id; as text the serial number is none of the other kinds
+ * @type: type of the id; only BLK_UID_T10 may be text, as the serial number is
  *
- * Return: its length or an error.
+ * Context: may sleep. Return: length of the id, or an error.
  */
 int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
 			  enum blk_unique_id type)
@@ -215,7 +217,7 @@ int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
 	if (err)
 		return err;
 	len = strnlen(serial, sizeof(serial));
-	/* Cut short it would not be unique. */
+	/* A serial number that was cut would not be unique. */
 	if (!len || len > 16)
 		return -EINVAL;
 	memcpy(id, serial, len);
@@ -223,11 +225,12 @@ int virtblk_get_unique_id(struct gendisk *disk, u8 id[16],
 }
 
 /**
- * virtblk_getgeo() - ->getgeo: cylinders, heads and sectors
+ * virtblk_getgeo() - ->getgeo: return cylinders, heads and sectors
  * @arg: the disk
  * @geo: filled
  *
- * The registers may be in use by a reset, so this is what probe read. Return: 0.
+ * These are the values that probe read, because the device may be in a reset.
+ * Return: 0.
  */
 int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
 {
@@ -240,7 +243,7 @@ int virtblk_getgeo(compat_getgeo_arg *arg, struct hd_geometry *geo)
 		geo->heads = lim->heads;
 		geo->sectors = lim->sectors;
 	} else {
-		/* What disks without one have been given for decades. */
+		/* The usual geometry of disks that have none. */
 		geo->heads = 64;
 		geo->sectors = 32;
 		geo->cylinders = get_capacity(disk) >> 11;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What user space asks a disk. */
+/* What user space reads of a disk: attributes, unique id, geometry. */
 #ifndef _BLK_ATTRS_H
 #define _BLK_ATTRS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The disk driver's types. Each file has a header of its own name for what it
- * does for others; see virtio_blk_lite.c for the list.
+ * The types that the files of the disk driver share. Each file declares its
+ * functions in a header of the same name; virtio_blk_lite.c lists the files.
  */
 #ifndef _BLK_BLK_H
 #define _BLK_BLK_H
@@ -12,29 +12,30 @@
 #include "virtio_lite.h"
 #include "virtio_ring_lite.h"
 
-/* Header and status around the data of a request. */
+/* Descriptors of a request besides its data: header and status. */
 #define VIRTBLK_EXTRA_DESC	2
-/* The same for what the driver says itself: its data follows in the table. */
+/* Descriptors of a request with a payload, which follows them in the table. */
 #define VIRTBLK_PAYLOAD_DESC	(VIRTBLK_EXTRA_DESC + 1)
-/* Descriptors that every tag has of its own. */
+/* Descriptors in the slot of each tag. */
 #define VIRTBLK_SLOT_DESC	14
-/* Most data segments of a request; more than any I/O size makes use of. */
+/* Largest number of data segments in a request: enough for every I/O size. */
 #define VIRTBLK_MAX_SEGMENTS	1022
-/* Long tables are put together from blocks: one is enough for 128 KiB. */
+/* A longer table consists of blocks: one is enough for 128 KiB. */
 #define VIRTBLK_BLOCK_DESC	36
-/* Bytes of all blocks of a queue, unless that is too little for some tables. */
+/* Bytes of all blocks of a queue, or more if so many of the longest need it. */
 #define VIRTBLK_BLOCKS_BYTES	SZ_32K
 #define VIRTBLK_LONG_TABLES	4
 
 /**
- * struct virtblk_slot - what a tag shares with the device
- * @header: of the request; read by the device
- * @append_sector: where a zone append went; written by the device
- * @status: written by the device, preset to VIRTIO_BLK_S_UNWRITTEN
- * @table: descriptors of a request that fits; behind those in use, the ranges
- *	   of a discard or the answer to a query
+ * struct virtblk_slot - memory of a tag that is shared with the device
+ * @header: header of the request; the device reads it
+ * @append_sector: first sector that a zone append wrote; the device writes it
+ * @status: status of the request, preset to VIRTIO_BLK_S_UNWRITTEN; the device
+ *	    writes it
+ * @table: descriptors of the request, if they fit; behind them the payload: the
+ *	   ranges of a discard, or the answer to a query
  *
- * A slot belongs to the device while its tag is in flight.
+ * The device owns a slot while its tag is in flight.
  */
 struct virtblk_slot {
 	struct virtio_blk_header header;
@@ -44,14 +45,14 @@ struct virtblk_slot {
 	struct vring_desc table[VIRTBLK_SLOT_DESC];
 };
 
-/* What becomes of a request that comes back. */
+/* What the driver does with a request that it got back. */
 enum virtblk_disposition {
-	VIRTBLK_COMPLETE,	/* as its status says */
-	VIRTBLK_REQUEUE,	/* the device was reset: send it again */
-	VIRTBLK_FAIL,		/* the device is dead */
+	VIRTBLK_COMPLETE,	/* end it with its status */
+	VIRTBLK_REQUEUE,	/* send it again: the device was reset */
+	VIRTBLK_FAIL,		/* end it with an error */
 };
 
-/* Kinds of requests: one says nothing of another. */
+/* Kinds of requests: evidence about one kind does not count for another. */
 enum virtblk_kind {
 	VIRTBLK_READ,
 	VIRTBLK_WRITE,
@@ -63,12 +64,13 @@ enum virtblk_kind {
 };
 
 /**
- * struct virtblk_query - a question to the device
+ * struct virtblk_query - a request for information about the device
  * @type: VIRTIO_BLK_T_ of the request
- * @len: bytes of the answer
- * @sector: that the question is about, or 0
- * @answer: where it goes; of at most VIRTIO_BLK_ID_LEN bytes
- * @dma: or where the device puts it by itself
+ * @len: number of bytes in the answer
+ * @sector: sector that the query is about, or 0
+ * @answer: buffer that the answer is copied to, if @dma is 0; the answer has at
+ *	    most VIRTIO_BLK_ID_LEN bytes then
+ * @dma: memory that the device writes the answer to, or 0
  */
 struct virtblk_query {
 	u32 type;
@@ -82,19 +84,21 @@ struct virtblk_query {
  * struct virtblk_req - what the driver keeps with each request
  * @status: read once from the slot when the request came back
  * @disposition: enum virtblk_disposition
- * @holds: one of the following is in use
- * @table: first block of a long table, counted from 1; 0 is the slot's own
- * @nmapped: data segments that are mapped (ACCESS_PLATFORM)
- * @blocks: how many blocks the long table has
- * @late: it did not come back in time
- * @fail: it ends with an error when the device was reset
- * @checked: the device answered a check meanwhile; see blk/evidence.c
- * @replays: how often it was sent again after a recovery
- * @submitted: low bits of jiffies at that time (if late, as the following)
- * @quiet_since: the same, when one of its kind came back for the last time
+ * @holds: completion has to read more than the status: a field below is in use,
+ *	   or the request is a query or a zone append
+ * @table: first block of the long table, counted from 1; 0 with the slot's table
+ * @nmapped: number of data segments that are mapped (ACCESS_PLATFORM)
+ * @blocks: number of blocks in the long table
+ * @late: the request did not come back in time
+ * @fail: the request ends with an error when the device was reset
+ * @checked: the device answered a check for this request; see blk/evidence.c
+ * @replays: how often the request was sent again after a recovery
+ * @submitted: low bits of jiffies when the request was sent; this and the next
+ *	       three fields are valid if @late
+ * @quiet_since: low bits of jiffies when a request of its kind last came back
  * @younger: low bits of virtblk.younger of its kind when it was first late
- * @came_back: low bits of virtblk.came_back of its kind
- * @query: of our own, for REQ_OP_DRV_IN
+ * @came_back: low bits of virtblk.came_back of its kind at the last time-out
+ * @query: the query, if the request is REQ_OP_DRV_IN
  *
  * Outside of the driver @disposition, @holds, @table, @nmapped, @late, @fail and
  * @replays are 0.
@@ -118,15 +122,15 @@ struct virtblk_req {
 };
 
 /**
- * struct virtblk_counts - what went wrong, for people to see
- * @resets: the device, or one of its queues alone, was reset and came back
- * @queue_resets: those of a queue alone
- * @protocol: it wrote what it must not
- * @lost_interrupts: a request was found in the ring without one
- * @lost_completions: a request never came back, and the device answers others
- * @slow: a request was late, and waited for
+ * struct virtblk_counts - error counts, which errors/ in sysfs shows
+ * @resets: resets of the device or of one queue after which it came back
+ * @queue_resets: those of the resets that were of one queue
+ * @protocol: the device broke the protocol
+ * @lost_interrupts: a late request was found in the used ring
+ * @lost_completions: a request did not come back, but others did
+ * @slow: a request was late
  *
- * Counted without a lock: one that is lost does no harm.
+ * They are not exact: no lock protects them.
  */
 struct virtblk_counts {
 	unsigned int resets;
@@ -137,14 +141,14 @@ struct virtblk_counts {
 	unsigned int slow;
 };
 
-/* What a queue does with requests that are dispatched to it. */
+/* What a queue does with the requests that the block layer dispatches to it. */
 enum virtblk_vq_state {
-	VIRTBLK_VQ_RUNNING,	/* they go to the device */
-	VIRTBLK_VQ_QUIESCED,	/* they are sent back, to come again later */
-	VIRTBLK_VQ_DEAD,	/* they fail */
+	VIRTBLK_VQ_RUNNING,	/* it sends them to the device */
+	VIRTBLK_VQ_QUIESCED,	/* it returns them, to be dispatched again later */
+	VIRTBLK_VQ_DEAD,	/* it fails them */
 };
 
-/* Where the check of a queue is; see blk/evidence.c. */
+/* State of the check of a queue; see blk/evidence.c. */
 enum virtblk_check_state {
 	VIRTBLK_CHECK_NONE,
 	VIRTBLK_CHECK_SENT,
@@ -152,36 +156,37 @@ enum virtblk_check_state {
 };
 
 /**
- * struct virtblk_vq - one virtqueue and the hardware queue that it is
- * @vq: the ring
- * @slots: one per tag
- * @slots_dma: where the device finds them
- * @max_desc_len: bytes that one descriptor may cover
- * @slot_segments: segments whose descriptors fit a slot, one for each; 0 if
- *		   data has to be mapped (ACCESS_PLATFORM), or the tag is not
- *		   the head (IN_ORDER)
+ * struct virtblk_vq - a virtqueue, which serves one hardware queue
+ * @vq: the virtqueue
+ * @slots: array of slots, one per tag
+ * @slots_dma: address of @slots for the device
+ * @max_desc_len: largest number of bytes in one descriptor
+ * @slot_segments: largest number of data segments whose descriptors fit a slot;
+ *		   0 if data has to be mapped (ACCESS_PLATFORM), or the tag is
+ *		   not the head (IN_ORDER)
  * @state: enum virtblk_vq_state
- * @needs_reset: the queue has to be repaired
- * @mapped: VIRTBLK_SLOT_DESC bus addresses per tag, then one for each
- *	    descriptor of @blocks (ACCESS_PLATFORM), or NULL
- * @blocks: what long tables are put together from
- * @blocks_dma: where the device finds them
- * @block_desc: descriptors in a block
- * @nblocks: how many there are; at most BITS_PER_LONG
- * @vblk: whose it is
+ * @needs_reset: the queue has to be reset
+ * @mapped: bus addresses of mapped data: VIRTBLK_SLOT_DESC per tag, then one per
+ *	    descriptor of @blocks (ACCESS_PLATFORM); else NULL
+ * @blocks: array of blocks, of which long tables consist
+ * @blocks_dma: address of @blocks for the device
+ * @block_desc: number of descriptors in a block
+ * @nblocks: number of blocks; at most BITS_PER_LONG
+ * @vblk: the disk
  * @hctx: the hardware queue of the block layer
  * @mem: memory of @slots and of @blocks
- * @marked: bit per tag: it was marked at the last scan; then as many bits for
- *	    the scan itself
- * @check: stands for the check in the ring; NULL if there is no tag for it
+ * @marked: bitmap of the tags that the last scan marked; behind it a bitmap of
+ *	    the tags in flight, which a scan fills
+ * @check: token of the check in the ring; NULL if no tag is reserved for it
  * @check_for: request that the check was sent for
- * @check_submitted: when that one was; it may be another one by now
- * @check_sent: jiffies
+ * @check_submitted: virtblk_req.submitted of @check_for, which tells whether
+ *		     the same request is still in flight
+ * @check_sent: jiffies when the check was sent
  * @check_state: enum virtblk_check_state
  * @lock: submission lock: serialises adding to @vq
- * @waiting: @hctx was stopped until a table or ring slots come back
- * @free_blocks: bit i: block i is free
- * @poll_lock: of a queue without interrupt: who takes what came back
+ * @waiting: @hctx was stopped until a table or ring slots are free
+ * @free_blocks: bit i is set if block i is free
+ * @poll_lock: protects completion of a polled queue
  */
 struct virtblk_vq {
 	struct virtqueue vq;
@@ -214,61 +219,63 @@ struct virtblk_vq {
 };
 
 /**
- * virtblk_max_chain() - descriptors of the longest request with data
- * @lim: what the disk can do; final
+ * virtblk_max_chain() - number of descriptors in the longest data request
+ * @lim: limits of the disk, adapted to its rings
  */
 static inline unsigned int virtblk_max_chain(const struct virtblk_limits *lim)
 {
 	return lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
 }
 
-/* Life of a disk; blk/state.c has what moves it. */
+/* State of a disk; see blk/state.c. */
 enum virtblk_state {
-	VIRTBLK_NEW,		/* there is no disk yet that could be repaired */
+	VIRTBLK_NEW,		/* probe has not set DRIVER_OK yet */
 	VIRTBLK_LIVE,		/* requests go to the device */
-	VIRTBLK_RECOVERING,	/* queues are quiesced, the device is reset */
-	VIRTBLK_RESIZING,	/* it is idle, and its queues get other rings */
-	VIRTBLK_CONFIGURING,	/* requests go on; its registers are in use */
+	VIRTBLK_RECOVERING,	/* a task resets the device or a queue */
+	VIRTBLK_RESIZING,	/* a task exchanges the rings; none is in use */
+	VIRTBLK_CONFIGURING,	/* requests go to the device; a task uses its registers */
 	VIRTBLK_DEAD,		/* every request fails */
 };
 
 /**
  * struct virtblk - one disk
- * @vdev: the device; NULL once it was removed while the disk is still open
- * @vdev_mutex: held by whoever uses @vdev from outside of the request path
- * @disk: the block layer's side
+ * @vdev: the device; NULL after it was removed, while the disk is still open
+ * @vdev_mutex: protects @vdev outside of the request path
+ * @disk: the disk of the block layer
  * @tag_set: tags of all queues
- * @vqs: @nvqs of them
- * @nvqs: queues
- * @npolled: of these, the last that have no interrupt
- * @index: number behind the name of the disk
- * @limits: of the device; writeback follows the cache mode in use
+ * @vqs: array of @nvqs queues
+ * @nvqs: number of queues
+ * @npolled: number of queues that are polled; these are the last
+ * @index: number that the name of the disk is made from
+ * @limits: limits of the disk; writeback follows the cache mode in use
  * @state: enum virtblk_state
- * @needs_reset: the device has to be reset, not one of its queues alone
- * @resizing: a resize of the rings, which del_gendisk() waits for, has the
- *	      queue frozen
- * @added: the disk was added, and config changes are followed
- * @removing: no more config changes, and no waiting for a device for ever
- * @paused: between virtblk_reset_prepare() and virtblk_reset_done(), or while
- *	    the system sleeps
- * @asleep: the device was suspended with its state
- * @recover_work: resets the device, or one of its queues
+ * @needs_reset: the device has to be reset; a reset of one queue is not enough
+ * @resizing: resizing of the rings, which del_gendisk() waits for, has frozen
+ *	      the queue
+ * @added: the disk was added, so config changes are acted on
+ * @removing: the disk is being removed: config changes are ignored, and a silent
+ *	      device is given up
+ * @paused: virtblk_reset_prepare() was called and virtblk_reset_done() was not,
+ *	    or the system sleeps
+ * @asleep: the device was suspended and keeps its state
+ * @recover_work: recovers the disk: resets one queue or the device
  * @config_work: acts on a config change
- * @disk_work: tells the block layer of another size, or that it is read-only
- * @cache_work: follows the device when it changes how it caches
+ * @disk_work: updates the size and the read-only state of @disk
+ * @cache_work: acts on a cache mode that the device changed by itself
  * @recover_last: jiffies of the last recovery
- * @recover_reaps: of all queues at that time
- * @recover_count: recoveries in a row that did not help
- * @in_recovery: the reset under way is of the recovery's own
- * @came_back: by kind: what scans found that had come back
- * @younger: by kind: of that, what was submitted after the scan before
+ * @recover_reaps: virtblk_count_reaps() at that time
+ * @recover_count: number of recoveries in a row that did not help
+ * @in_recovery: virtblk_recover_work() caused the reset that is under way
+ * @came_back: for each kind, the number of requests that scans found completed
+ * @younger: for each kind, the number of these that were submitted after the
+ *	     previous scan
  * @scanned: jiffies of the last scan, or 0
- * @check_mem: where checks read to
- * @flush_done: the flush before sleep or shutdown has ended
+ * @check_mem: memory that a check reads data to
+ * @flush_done: completes when the flush before sleep or shutdown has ended
  * @add_work: adds the disk, which reads its partitions
- * @add_done: that has ended
- * @add_err: how
- * @counts: of errors
+ * @add_done: completes when @add_work has ended
+ * @add_err: result of @add_work
+ * @counts: error counts
  */
 struct virtblk {
 	struct virtio_device *vdev;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Does the device cache writes? Then what was written is safe after a flush
- * only. The mode changes when the user says so in cache_type, or when the device
- * does by itself (CONFIG_WCE).
+ * The write cache of the device. If it caches writes, data is persistent only
+ * after a flush. The cache mode changes when the user writes to cache_type, or
+ * when the device changes it by itself (CONFIG_WCE).
  *
- * The block layer may believe in a cache that is none, but never the other way
- * round: it would flush nothing. And a device that is reset meanwhile is told
- * what vblk->limits says.
+ * The block layer may take the device for one that caches when it does not, but
+ * never the other way round, because it would send no flushes. After a reset the
+ * device gets the mode in vblk->limits.
  */
 #include "blk/cache.h"
 #include "blk/reset.h"
@@ -19,7 +19,7 @@ static const char *const virtblk_cache_types[] = { "write through", "write back"
  * virtblk_read_writeback() - does the device cache writes
  * @vdev: the device, after FEATURES_OK (BLK-INIT-04)
  *
- * BLK-INIT-02, BLK-INIT-03
+ * BLK-INIT-02, BLK-INIT-03. Return: true if it does.
  */
 bool virtblk_read_writeback(struct virtio_device *vdev)
 {
@@ -29,8 +29,8 @@ bool virtblk_read_writeback(struct virtio_device *vdev)
 }
 
 /*
- * Use the register. Nobody resets the device meanwhile, and no register of a
- * device that is being reset is touched (GEN-INIT-04, PCI-COMMON-05).
+ * Write (@set) and read (@got) the cache mode. This claims the disk, because no
+ * register may be used during a reset (GEN-INIT-04, PCI-COMMON-05).
  */
 static int virtblk_access_writeback(struct virtblk *vblk, const bool *set,
 				    bool *got)
@@ -44,7 +44,7 @@ static int virtblk_access_writeback(struct virtblk *vblk, const bool *set,
 	return 0;
 }
 
-/* Have the device cache writes, or not. */
+/* Set the cache mode of the device, and check that it took it. */
 static int virtblk_write_writeback(struct virtblk *vblk, bool writeback)
 {
 	bool got;
@@ -55,7 +55,7 @@ static int virtblk_write_writeback(struct virtblk *vblk, bool writeback)
 	return err;
 }
 
-/* From here on the device may cache. */
+/* Tell the block layer to send flushes, before the device caches writes. */
 static int virtblk_enable_flushes(struct virtblk *vblk)
 {
 	int err = compat_set_writeback(vblk->disk, true);
@@ -65,7 +65,7 @@ static int virtblk_enable_flushes(struct virtblk *vblk)
 	return err;
 }
 
-/* The device says that it does not cache any more. */
+/* Tell the block layer to send no flushes: the device does not cache writes now. */
 static int virtblk_disable_flushes(struct virtblk *vblk)
 {
 	struct request_queue *q = vblk->disk->queue;
@@ -74,8 +74,8 @@ static int virtblk_disable_flushes(struct virtblk *vblk)
 
 	vblk->limits.writeback = false;
 	/*
-	 * BLK-OP-13: what was written before is not safe yet, and what is on its
-	 * way may be either.
+	 * BLK-OP-13: earlier writes may still be in the cache, and so may writes
+	 * that are in flight: wait for these, and flush.
 	 */
 	compat_unfreeze_queue(q, compat_freeze_queue(q));
 	err = blkdev_issue_flush(vblk->disk->part0);
@@ -114,10 +114,11 @@ static int virtblk_set_cache_mode(struct virtblk *vblk, bool writeback)
 }
 
 /**
- * virtblk_cache_work() - the device caches writes in another way than before
- * @work: of the disk
+ * virtblk_cache_work() - act on a cache mode that the device changed by itself
+ * @work: vblk->cache_work
  *
- * A recovery does not wait for it, so it may wait for requests.
+ * Context: a work of the disk; waits for requests, which is safe because no
+ * recovery waits for this work.
  */
 void virtblk_cache_work(struct work_struct *work)
 {
@@ -131,14 +132,14 @@ void virtblk_cache_work(struct work_struct *work)
 		goto out;
 	if (writeback) {
 		err = virtblk_enable_flushes(vblk);
-		/* What was written meanwhile was taken for safe. */
+		/* Writes since the change were taken for persistent. */
 		if (!err)
 			err = blkdev_issue_flush(vblk->disk->part0);
 	} else {
 		err = virtblk_disable_flushes(vblk);
 	}
 	if (err)
-		virtio_err(vblk->vdev, "%s: the cache of the device cannot be followed: %d\n",
+		virtio_err(vblk->vdev, "%s: the cache mode that the device chose cannot be used: %d\n",
 			   vblk->disk->disk_name, err);
 	else
 		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",

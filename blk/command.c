@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Requests that are rare: secure erase, queries of our own, and what is done to
- * zones. Their data, if they have any, is the driver's:
+ * Rare requests: secure erase, the driver's own queries, and zone management.
+ * Their data, if they have any, is a payload that belongs to the driver:
  *
  *	+--------+---------+--------+
- *	| header | payload | status |	a range to erase, an answer to a query
+ *	| header | payload | status |	the range to erase, or the answer to a query
  *	+--------+---------+--------+
  *
- * The payload lies behind the descriptors, in the slot.
+ * The payload is behind the descriptors in the slot.
  */
 #include "blk/command.h"
 #include "blk/mem.h"
@@ -30,9 +30,11 @@ static u32 virtblk_zone_type(enum req_op op)
 }
 
 /**
- * virtblk_check_command() - can a rare request be sent
+ * virtblk_check_command() - can the device do a rare request
  * @vvq: the queue
- * @rq: not a query
+ * @rq: the request, which is not a query
+ *
+ * Return: BLK_STS_OK or BLK_STS_NOTSUPP.
  */
 blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -40,7 +42,7 @@ blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq)
 
 	switch (req_op(rq)) {
 	case REQ_OP_SECURE_ERASE:
-		/* BLK-LIM-I03, BLK-ZONE-13; the block layer asks for blocks only. */
+		/* BLK-LIM-I03, BLK-ZONE-13: the block layer aligns to blocks only. */
 		if (!lim->max_secure || blk_rq_sectors(rq) > lim->max_secure ||
 		    !virtblk_is_aligned(blk_rq_pos(rq), lim->secure_align) ||
 		    !virtblk_is_aligned(blk_rq_sectors(rq), lim->secure_align))
@@ -57,7 +59,7 @@ blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq)
 	}
 }
 
-/* What a query wants to know goes behind the descriptors, or where it says. */
+/* The device writes the answer behind the descriptors, or to query->dma. */
 static int virtblk_add_query(struct virtblk_vq *vvq, struct request *rq,
 			     struct vring_desc *desc, dma_addr_t payload_dma)
 {
@@ -87,12 +89,12 @@ static int virtblk_add_secure_erase(struct virtblk_vq *vvq, struct request *rq,
 }
 
 /**
- * virtblk_add_command() - fill the slot of a request that is rare
+ * virtblk_add_command() - fill the slot of a rare request
  * @vvq: the queue; the caller holds its submission lock
- * @rq: a query, or virtblk_check_command() had nothing against it
+ * @rq: a query, or a request that virtblk_check_command() accepted
  *
- * The sector is 0 but where zones are concerned (BLK-REQ-I02, BLK-ZONE-05).
- * Return: the number of descriptors so far; that of the status is missing.
+ * The sector is 0 except for requests to zones (BLK-REQ-I02, BLK-ZONE-05).
+ * Return: number of descriptors that were filled: all but that of the status.
  */
 unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -124,14 +126,14 @@ unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_add_append_tail() - where the device says where the data went
+ * virtblk_add_append_tail() - add the last descriptor of a zone append
  * @vvq: the queue; the caller holds its submission lock
- * @rq: a zone append
+ * @rq: the zone append
  * @desc: its table
  * @n: number of the descriptor
  *
- * BLK-ZONE-I01: the sector, and the status right behind it. Return: the number
- * of the next descriptor.
+ * BLK-ZONE-I01: the device writes the sector that it chose, and the status right
+ * behind it. Return: number of descriptors in the table.
  */
 int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
 			    struct vring_desc *desc, int n)
@@ -147,7 +149,7 @@ int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
 	return n;
 }
 
-/* The sector is the device's word: believed where it is in the zone. */
+/* The sector that the device wrote is untrusted: it has to be in the zone. */
 static void virtblk_end_append(struct virtblk_vq *vvq, struct request *rq)
 {
 	u64 sector = le64_to_cpu(READ_ONCE(vvq->slots[rq->tag].append_sector));
@@ -168,9 +170,10 @@ static void virtblk_end_append(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_end_command() - take what a request brought besides its status
+ * virtblk_end_command() - read what the device wrote besides the status
  * @vvq: the queue
- * @rq: came back; its status, already read, may become an error
+ * @rq: a request that came back; its status was read, and becomes an error if
+ *	the sector of a zone append is not in the zone
  */
 void virtblk_end_command(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -188,12 +191,12 @@ void virtblk_end_command(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_execute_query() - ask the device something
- * @vblk: a live disk
- * @query: what; its answer fits a slot, or has memory of its own
+ * virtblk_execute_query() - send a query to the device, and wait for the answer
+ * @vblk: the disk, which is live
+ * @query: the query
  *
  * Context: may sleep. Return: 0 or an error; -EOPNOTSUPP if the device does not
- * know such questions.
+ * support the query.
  */
 int virtblk_execute_query(struct virtblk *vblk, struct virtblk_query *query)
 {
@@ -212,9 +215,9 @@ int virtblk_execute_query(struct virtblk *vblk, struct virtblk_query *query)
 }
 
 /**
- * virtblk_get_id() - ask the device for its serial number
- * @vblk: a live disk
- * @id: VIRTIO_BLK_ID_LEN bytes; may come back without a NUL
+ * virtblk_get_id() - query the serial number of the device
+ * @vblk: the disk, which is live
+ * @id: filled: VIRTIO_BLK_ID_LEN bytes, which need not contain a NUL
  *
  * Context: may sleep. Return: 0 or an error.
  */

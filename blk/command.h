@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Requests that are rare. */
+/* Rare requests: secure erase, queries, zones. */
 #ifndef _BLK_COMMAND_H
 #define _BLK_COMMAND_H
 
 #include "blk/blk.h"
 
-/* virtio_blk_cmd_lite.c */
 blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq);
 unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq);
 int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
@@ -21,7 +20,7 @@ static inline struct virtblk_query *virtblk_query_of(struct request *rq)
 	return vbr->query;
 }
 
-/* Any alignment, not only powers of 2. */
+/* Unlike IS_ALIGNED(), this takes an alignment that is not a power of 2. */
 static inline bool virtblk_is_aligned(u64 sectors, u32 align)
 {
 	u32 rest;

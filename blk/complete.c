@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The disk: requests on their way back.
+ * Completion of requests.
  *
  *	vp_interrupt
- *	  virtblk_done		takes all that came back, under no lock,
- *	    virtblk_complete	reads each status once,
- *				and ends all of them together
+ *	  virtblk_done		reaps the used ring without a lock
+ *	    virtblk_complete	reads the status of each request once
+ *				requests end in a batch
  *
- * Two other ways are at the end: in order (IN_ORDER), and without an interrupt,
- * to whoever waits for a request (io_uring with IOPOLL, preadv2() with
- * RWF_HIPRI).
+ * Two variants follow: queues with IN_ORDER, and polled queues, which have no
+ * interrupt: a task that waits for a request reaps them (io_uring with IOPOLL,
+ * preadv2() with RWF_HIPRI).
  */
 #include "blk/command.h"
 #include "blk/complete.h"
@@ -35,8 +35,8 @@ static blk_status_t virtblk_result(u8 status)
 }
 
 /**
- * virtblk_request_done() - ->complete: end a request outside of a batch
- * @rq: a request that the device has given back, or will never
+ * virtblk_request_done() - ->complete: end or requeue a request
+ * @rq: a request that the device does not own; its disposition is set
  */
 void virtblk_request_done(struct request *rq)
 {
@@ -45,7 +45,7 @@ void virtblk_request_done(struct request *rq)
 	switch (vbr->disposition) {
 	case VIRTBLK_REQUEUE:
 		vbr->disposition = VIRTBLK_COMPLETE;
-		/* While all is quiesced this only makes it known. */
+		/* While the queue is quiesced the request is not dispatched. */
 		blk_mq_requeue_request(rq, true);
 		break;
 	case VIRTBLK_FAIL:
@@ -58,8 +58,9 @@ void virtblk_request_done(struct request *rq)
 }
 
 /*
- * A request that borrowed something, was late, or is the driver's own. Returns
- * false if it is a check, which the block layer does not know of.
+ * Complete a request whose @holds is set: it borrowed memory, was late, or is a
+ * zone append or a query. Returns false if it is a check, which is no request of
+ * the block layer.
  */
 static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 					     struct request *rq)
@@ -74,8 +75,9 @@ static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 }
 
 /*
- * A request came back from the device. If the device said so but did not answer,
- * it may still be working on it: a breach of the protocol.
+ * Complete a request that was found in the used ring. If the device wrote no
+ * status, it broke the protocol and may still use the request's memory, so the
+ * request is not ended.
  */
 static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 					     struct request *rq,
@@ -96,7 +98,7 @@ static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 		if (!virtblk_complete_holder(vvq, rq))
 			return;
 		status = vbr->status;
-		/* What we asked ends well in a batch, whatever came of it. */
+		/* A batch would end a query with BLK_STS_OK. */
 		if (status != VIRTIO_BLK_S_OK)
 			iob = NULL;
 	}
@@ -109,7 +111,7 @@ static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 		virtblk_request_done(rq);
 }
 
-/* Take all that came back; @packed is the format of the ring, a constant. */
+/* Reap the used ring; @packed is the format of the ring, a constant. */
 static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
 						  bool packed,
 						  struct io_comp_batch *iob)
@@ -129,8 +131,9 @@ static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
 }
 
 /*
- * Take all that came back, of a ring of any kind. The caller owns the completion
- * of @vvq; requests that can end in a batch are added to @iob, if there is one.
+ * Reap the used ring of either format. The caller owns the completion of @vvq;
+ * requests that can end in a batch are added to @iob unless it is NULL. Returns
+ * true if a buffer was used.
  */
 static bool virtblk_reap(struct virtblk_vq *vvq, struct io_comp_batch *iob)
 {
@@ -145,8 +148,8 @@ static bool virtblk_reap(struct virtblk_vq *vvq, struct io_comp_batch *iob)
 }
 
 /*
- * After the ring was looked at. The caller owns the completion of @vvq; @found:
- * something had come back.
+ * What follows each reap: start a queue that waits, or a recovery. The caller
+ * owns the completion of @vvq; @found is true if a buffer was used.
  */
 static __always_inline void virtblk_reaped(struct virtblk_vq *vvq, bool found)
 {
@@ -160,11 +163,12 @@ static __always_inline void virtblk_reaped(struct virtblk_vq *vvq, bool found)
 }
 
 /**
- * virtblk_done() - take everything that the device has done with
- * @vq: a queue whose interrupt the caller owns, or whose queue is quiesced and
- *	whose interrupts are synchronised; without IN_ORDER
+ * virtblk_done() - reap the used ring, and end the requests
+ * @vq: the queue, without IN_ORDER; the caller is its interrupt handler, or has
+ *	called virtblk_hold_completion()
  *
- * Context: hard interrupt, no lock. Return: IRQ_NONE if there was nothing.
+ * Context: hard interrupt or task, no lock. Return: IRQ_NONE if no buffer was
+ * used.
  */
 irqreturn_t virtblk_done(struct virtqueue *vq)
 {
@@ -183,10 +187,11 @@ irqreturn_t virtblk_done(struct virtqueue *vq)
 }
 
 /**
- * virtblk_done_in_order() - virtblk_done() with IN_ORDER
- * @vq: as there
+ * virtblk_done_in_order() - virtblk_done() of a queue with IN_ORDER
+ * @vq: see virtblk_done()
  *
- * Context: hard interrupt, no lock. Return: IRQ_NONE if there was nothing.
+ * Context: hard interrupt or task, no lock. Return: IRQ_NONE if no buffer was
+ * used.
  */
 irqreturn_t virtblk_done_in_order(struct virtqueue *vq)
 {
@@ -205,10 +210,10 @@ irqreturn_t virtblk_done_in_order(struct virtqueue *vq)
 }
 
 /**
- * virtblk_done_polled() - virtblk_done() of a queue without interrupt
- * @vq: as there; pollers may come in between
+ * virtblk_done_polled() - virtblk_done() of a polled queue
+ * @vq: the queue; virtblk_poll() may run at the same time
  *
- * Context: may not be a hard interrupt. Return: IRQ_NONE if there was nothing.
+ * Context: task. Return: IRQ_NONE if no buffer was used.
  */
 irqreturn_t virtblk_done_polled(struct virtqueue *vq)
 {
@@ -226,11 +231,12 @@ irqreturn_t virtblk_done_polled(struct virtqueue *vq)
 }
 
 /**
- * virtblk_poll() - somebody waits for a request of a queue without interrupt
- * @hctx: of the queue
+ * virtblk_poll() - ->poll: reap the used ring of a polled queue
+ * @hctx: the hardware queue
  * @iob: requests that can end in a batch are added to it; may be NULL
  *
- * Return: whether there was anything.
+ * Context: the task that waits for a request. Return: 1 if a buffer was used,
+ * else 0.
  */
 int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
 {
@@ -240,7 +246,7 @@ int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
 	if (!virtqueue_is_used(&vvq->vq))
 		return 0;
 	spin_lock(&vvq->poll_lock);
-	/* A ring that is being repaired belongs to who does that. */
+	/* The task that resets or resizes the ring owns its completion. */
 	if (READ_ONCE(vvq->vblk->state) == VIRTBLK_LIVE) {
 		found = virtblk_reap(vvq, iob);
 		virtblk_reaped(vvq, found);
@@ -253,8 +259,9 @@ int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
  * virtblk_hold_completion() - take the completion of a queue from its interrupt
  * @vvq: the queue
  *
- * The handler of the interrupt may run on, but no longer looks into the ring.
- * Context: may sleep. virtblk_release_completion() gives it back.
+ * Interrupts may still come, but only set vq->missed: their handler does not
+ * reap. Context: may sleep. virtblk_release_completion() gives the completion
+ * back.
  */
 void virtblk_hold_completion(struct virtblk_vq *vvq)
 {
@@ -265,21 +272,21 @@ void virtblk_hold_completion(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_release_completion() - the interrupt owns the completion again
+ * virtblk_release_completion() - give the completion back to the interrupt
  * @vvq: the queue, after virtblk_hold_completion()
  *
- * No other interrupt may come for what one came for meanwhile, so that is taken
- * first. Context: may sleep.
+ * The device may raise no second interrupt for buffers whose interrupt was only
+ * noted, so these are reaped first. Context: may sleep.
  */
 void virtblk_release_completion(struct virtblk_vq *vvq)
 {
 	struct virtqueue *vq = &vvq->vq;
 
 	for (;;) {
-		/* What is noted from here on may have been for what comes later. */
+		/* An interrupt that is noted after this may be for later buffers. */
 		smp_store_mb(vq->missed, false);
 		vq->handler(vq);
-		/* An interrupt that was not noted by then finds the handler. */
+		/* An interrupt after this calls the handler. */
 		smp_store_mb(vq->callback, vq->handler);
 		if (!READ_ONCE(vq->missed))
 			return;

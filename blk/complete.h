@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Requests on their way back. */
+/* Completion of requests. */
 #ifndef _BLK_COMPLETE_H
 #define _BLK_COMPLETE_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Changes of the device's configuration: its size, whether it is read-only, and
- * how it caches. The interrupt starts a work, and that starts others, for what
- * has to wait for requests.
+ * Changes of the device's configuration: size, read-only state, cache mode. The
+ * config interrupt starts config_work, which compares the config with the values
+ * in use, and starts another work for what has to wait for requests.
  */
 #include <linux/string_helpers.h>
 #include "blk/cache.h"
@@ -12,11 +12,11 @@
 #include "blk/zoned.h"
 #include "trace/virtio_lite_trace.h"
 
-/* These works may wait for memory; none uses a device while the system sleeps. */
+/* Freezable, because no work may use a device while the system sleeps. */
 static struct workqueue_struct *virtblk_event_wq;
 
 /**
- * virtblk_init_events() - get ready to follow the configuration of disks
+ * virtblk_init_events() - allocate the workqueue for config changes
  *
  * Return: 0 or -ENOMEM.
  */
@@ -28,7 +28,7 @@ int virtblk_init_events(void)
 }
 
 /**
- * virtblk_exit_events() - undo virtblk_init_events(); there are no disks any more
+ * virtblk_exit_events() - undo virtblk_init_events(); there is no disk any more
  */
 void virtblk_exit_events(void)
 {
@@ -41,13 +41,13 @@ static void virtblk_queue_event(struct work_struct *work)
 }
 
 /**
- * virtblk_set_capacity() - tell the block layer how large the disk is
+ * virtblk_set_capacity() - set the size of the disk in the block layer
  * @vblk: the disk
- * @capacity: sectors
+ * @capacity: size in sectors
  *
- * Context: may sleep. Only probe, before the disk is added, and then the config
- * work do this: so never two at a time;
- * whoever takes vblk->vdev away stops both first.
+ * Context: may sleep. Calls are serialised: only probe, before the disk is
+ * added, and after that disk_work call this, and removal ends both before it
+ * clears vblk->vdev.
  */
 void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 {
@@ -64,8 +64,8 @@ void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 }
 
 /*
- * Whether a disk is read-only is a feature, which can change with a reset only.
- * Returns whether a reset was started.
+ * Read-only is a feature bit, so it can change only with a reset. Returns true
+ * if a recovery was started.
  */
 static bool virtblk_follow_ro(struct virtblk *vblk)
 {
@@ -74,12 +74,12 @@ static bool virtblk_follow_ro(struct virtblk *vblk)
 
 	if (!(vdev->regs->get_features(vdev) & VIRTIO_BIT(BLK_RO)) == !ro)
 		return false;
-	virtblk_recover(vblk, ro ? "read-only no more" : "read-only from now on",
-			NULL);
+	virtblk_recover(vblk, ro ? "the device is no longer read-only" :
+			"the device has become read-only", NULL);
 	return true;
 }
 
-/* Compare what a device may change with what is in use. */
+/* Compare the config fields that may change with the values in use. */
 static void virtblk_handle_config(struct virtblk *vblk)
 {
 	struct virtio_device *vdev = vblk->vdev;
@@ -104,23 +104,24 @@ static void virtblk_handle_config(struct virtblk *vblk)
 
 /**
  * virtblk_config_work() - act on a config change
- * @work: of the disk
+ * @work: vblk->config_work
  *
- * A recovery waits for it, and memory may wait for the recovery: so it waits for
- * neither requests nor memory, and leaves to other works what has to.
+ * Context: a work of the disk. A recovery waits for it, and memory reclaim may
+ * wait for the recovery: so this waits neither for requests nor for memory, and
+ * leaves that to disk_work and cache_work.
  */
 void virtblk_config_work(struct work_struct *work)
 {
 	struct virtblk *vblk = container_of(work, struct virtblk, config_work);
 
-	/* GEN-CFGCHG-I01: the same interrupt says that the device needs a reset. */
+	/* GEN-CFGCHG-I01: the same interrupt reports DEVICE_NEEDS_RESET. */
 	if (virtblk_check_status(vblk) && READ_ONCE(vblk->state) == VIRTBLK_LIVE)
 		virtblk_handle_config(vblk);
 }
 
 /**
- * virtblk_config_changed() - a config interrupt came
- * @vdev: the device
+ * virtblk_config_changed() - ->config_changed: start config_work
+ * @vdev: the device, which raised a config interrupt
  *
  * Context: hard interrupt.
  */
@@ -132,7 +133,7 @@ void virtblk_config_changed(struct virtio_device *vdev)
 		virtblk_queue_event(&vblk->config_work);
 }
 
-/* Who had the disk open before can still send writes, which the device fails. */
+/* A task that has the disk open can still send writes; the device fails them. */
 static void virtblk_set_ro(struct virtblk *vblk)
 {
 	bool ro = virtio_has_feature(vblk->vdev, VIRTIO_F_BLK_RO);
@@ -146,11 +147,12 @@ static void virtblk_set_ro(struct virtblk *vblk)
 }
 
 /**
- * virtblk_disk_work() - the disk has another size, or is read-only or not
- * @work: of the disk
+ * virtblk_disk_work() - update size, read-only state and zones of the disk
+ * @work: vblk->disk_work
  *
- * A recovery does not wait for it, so it may wait for requests and for memory.
- * The size of a disk with zones does not change while these are looked at.
+ * Context: a work of the disk; waits for requests and for memory, which is safe
+ * because no recovery waits for this work. It is also the only one that changes
+ * the size, so that the size stays the same while zones are validated.
  */
 void virtblk_disk_work(struct work_struct *work)
 {

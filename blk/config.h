@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Changes of the configuration. */
+/* Config changes of the device. */
 #ifndef _BLK_CONFIG_H
 #define _BLK_CONFIG_H
 

@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A request is late: is it slow, or was its completion lost? Two things tell,
- * and neither costs a request that comes back in time anything:
+ * A request is late: is it slow, or was its completion lost? The driver collects
+ * evidence in two ways, at no cost for requests that come back in time:
  *
- *	scan	While a request is late, the headers of the tags that are not in
- *		flight are marked now and then. A mark that was overwritten by
- *		the next scan belongs to a request that was submitted later, and
+ *	scan	While a request is late, each scan marks the headers of the tags
+ *		that are not in flight. If the next scan finds a mark overwritten
+ *		on such a tag, a request was submitted after the first scan and
  *		came back. It counts for its kind only: reads that come back say
- *		nothing of a flush.
- *	check	The device is asked: for a flush by another flush, for all else
- *		by a read of the same place into memory of the driver's own. Each
- *		queue has a tag for that which the block layer does not use, so
- *		that neither a frozen queue nor tags that are all in flight are
- *		in the way.
+ *		nothing about a flush.
+ *	check	The driver sends a request of its own: another flush if the late
+ *		request is a flush, else a read of the same sectors into its own
+ *		memory. A tag of each queue is reserved for the check, so it works
+ *		with a frozen queue, or when all other tags are in flight.
  *
- * What the device can write of this (headers, status) is evidence and no more:
- * a device that spoils it is reset sooner or later.
+ * The device can overwrite headers and status, so they are untrusted. A device
+ * that does so only changes when it is reset.
  */
 #include <linux/bitmap.h>
 #include <linux/slab.h>
 #include "blk/evidence.h"
 #include "blk/mem.h"
 
-/* In a header: the tag was not in flight at the last scan. No device knows it. */
+/* Mark in a header: the tag was not in flight at the last scan. */
 #define VIRTBLK_MARK	0xffffffff
-/* The tag of the check: the block layer was told that it is reserved. */
+/* Tag of the check; virtblk_init_tags() reserves it. */
 #define VIRTBLK_CHECK_TAG	0
 
 static enum virtblk_kind virtblk_kind_of_type(u32 type)
@@ -72,7 +71,7 @@ static int virtblk_alloc_check(struct virtblk_vq *vvq)
 	struct virtblk_req *vbr;
 	struct request *rq;
 
-	/* Never handed to the block layer: only its tag and its queue are used. */
+	/* A token for the ring: the block layer never sees this request. */
 	rq = kzalloc(sizeof(*rq) + sizeof(*vbr), GFP_KERNEL);
 	if (!rq)
 		return -ENOMEM;
@@ -87,11 +86,11 @@ static int virtblk_alloc_check(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_alloc_evidence() - memory for scans and checks
- * @vblk: the disk, with its queues and its tags
+ * virtblk_alloc_evidence() - allocate memory for scans and checks
+ * @vblk: the disk; its queues and tags are allocated
  *
- * A queue of few tags has none for checks: scans have to do. Return: 0 or
- * -ENOMEM; virtblk_free_evidence() undoes it, also when half done.
+ * A queue with few tags reserves none: it has no check, only scans. Return: 0 or
+ * -ENOMEM; virtblk_free_evidence() undoes it, also after an error.
  */
 int virtblk_alloc_evidence(struct virtblk *vblk)
 {
@@ -130,7 +129,7 @@ void virtblk_free_evidence(struct virtblk *vblk)
 	virtio_mem_free(vblk->vdev, &vblk->check_mem);
 }
 
-/* Under the submission lock: no tag gets into the ring meanwhile. */
+/* The caller holds the submission lock, so no tag is added to the ring. */
 static void virtblk_scan_queue(struct virtblk_vq *vvq)
 {
 	unsigned int depth = vvq->vblk->tag_set.queue_depth, i;
@@ -166,14 +165,15 @@ static void virtblk_scan_queue(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_scan() - see what came back since the last scan
- * @vblk: the disk; the caller is its time-out handler
+ * virtblk_scan() - count the requests that came back since the last scan
+ * @vblk: the disk
  *
- * Once in a second is enough. Context: may sleep.
+ * At most one scan per second, or per time-out if that is shorter. Context: the
+ * time-out handler; may sleep.
  */
 void virtblk_scan(struct virtblk *vblk)
 {
-	/* The last one was after all that is late by now was submitted. */
+	/* A request that is late now was submitted before a scan this recent. */
 	unsigned int least = min_t(unsigned int, HZ, vblk->disk->queue->rq_timeout);
 	unsigned int i;
 
@@ -189,9 +189,9 @@ void virtblk_scan(struct virtblk *vblk)
 }
 
 /**
- * virtblk_note_late() - from now on evidence counts for a request
- * @vblk: the disk, just scanned
- * @rq: is late for the first time, and in flight
+ * virtblk_note_late() - start to count evidence for a request
+ * @vblk: the disk, just after virtblk_scan()
+ * @rq: the request, which is in flight, and late for the first time
  */
 void virtblk_note_late(struct virtblk *vblk, struct request *rq)
 {
@@ -208,10 +208,12 @@ void virtblk_note_late(struct virtblk *vblk, struct request *rq)
 }
 
 /**
- * virtblk_is_quiet() - does nothing of a request's kind come back
- * @vblk: the disk, just scanned
- * @rq: is late
- * @limit: for so long, in jiffies
+ * virtblk_is_quiet() - has no request of the same kind come back for some time
+ * @vblk: the disk, just after virtblk_scan()
+ * @rq: the late request
+ * @limit: length of that time, in jiffies
+ *
+ * Return: true if none has.
  */
 bool virtblk_is_quiet(struct virtblk *vblk, struct request *rq,
 		      unsigned long limit)
@@ -227,9 +229,11 @@ bool virtblk_is_quiet(struct virtblk *vblk, struct request *rq,
 }
 
 /**
- * virtblk_younger_came_back() - did one of its kind that was submitted later
- * @vblk: the disk, just scanned
- * @rq: is late
+ * virtblk_younger_came_back() - has a later request of the same kind come back
+ * @vblk: the disk, just after virtblk_scan()
+ * @rq: the late request
+ *
+ * Return: true if one that was submitted later has.
  */
 bool virtblk_younger_came_back(struct virtblk *vblk, struct request *rq)
 {
@@ -251,7 +255,7 @@ static void virtblk_add_check(struct virtblk_vq *vvq, struct request *rq)
 	struct virtqueue *vq = &vvq->vq;
 	unsigned int n = 0;
 
-	/* A question to the device itself is about no place. */
+	/* A late query may have no sector on the disk. */
 	if (sector >= get_capacity(vblk->disk))
 		sector = 0;
 	virtblk_fill_header(vq, &slot->header, type, sector);
@@ -292,12 +296,12 @@ static bool virtblk_send_check(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_check() - does the device answer another request of the same kind
- * @vvq: the queue; the caller is the time-out handler
- * @rq: is late
+ * virtblk_check() - has the device answered the check of a late request
+ * @vvq: the queue
+ * @rq: the late request
  *
- * Sends the check where none is under way, and takes the answer of the last
- * one. Context: may sleep. Return: true if it was answered.
+ * This evaluates the last check, and sends one if none is in flight. Context: the
+ * time-out handler; may sleep. Return: true if a check for @rq was answered.
  */
 bool virtblk_check(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -309,7 +313,7 @@ bool virtblk_check(struct virtblk_vq *vvq, struct request *rq)
 	if (state == VIRTBLK_CHECK_ANSWERED) {
 		vbr->checked = vvq->check_for == rq &&
 			       vvq->check_submitted == vbr->submitted;
-		/* Of another one, which had its time to take the answer. */
+		/* Another request had a whole time-out to use this answer. */
 		if (vbr->checked ||
 		    time_after(jiffies, vvq->check_sent + rq->q->rq_timeout))
 			state = VIRTBLK_CHECK_NONE;
@@ -323,6 +327,8 @@ bool virtblk_check(struct virtblk_vq *vvq, struct request *rq)
 /**
  * virtblk_check_in_flight() - may the device still write to a check's memory
  * @vvq: the queue
+ *
+ * Return: true if it may.
  */
 bool virtblk_check_in_flight(struct virtblk_vq *vvq)
 {
@@ -332,8 +338,8 @@ bool virtblk_check_in_flight(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_forget_evidence() - the ring starts anew
- * @vvq: a queue that the device does not know
+ * virtblk_forget_evidence() - forget the marks and the check of a queue
+ * @vvq: the queue, which is not enabled in the device
  */
 void virtblk_forget_evidence(struct virtblk_vq *vvq)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What tells a request that is lost from one that is slow. */
+/* Evidence that tells a lost request from a slow one. */
 #ifndef _BLK_EVIDENCE_H
 #define _BLK_EVIDENCE_H
 

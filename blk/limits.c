@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The configuration of the device (section 5.2.4), validated: every field is
- * untrusted, so it is clamped, ignored or refused with a message.
+ * The configuration of the device (section 5.2.4). Every field is untrusted: it
+ * is validated, then clamped, ignored or refused with a message.
  */
 #include <linux/log2.h>
 #include "blk/cache.h"
@@ -9,13 +9,15 @@
 #include "blk/zoned.h"
 #include "compat/blk.h"
 
-/* Blocks larger than this are nobody's hardware. */
+/* No disk has larger physical blocks. */
 #define VIRTBLK_MAX_PHYSICAL	SZ_16M
 
 /**
- * virtblk_accept() - last word on the features; see struct virtio_driver
+ * virtblk_accept() - ->accept: drop features that depend on config fields
  * @vdev: the device, before FEATURES_OK
- * @features: about to be accepted
+ * @features: the features that the driver will accept
+ *
+ * Return: 0; an error, after a message, if the device cannot be driven.
  */
 int virtblk_accept(struct virtio_device *vdev, u64 *features)
 {
@@ -118,7 +120,7 @@ static int virtblk_read_segments(struct virtio_device *vdev,
 		return -EINVAL;
 	}
 
-	/* The block layer counts segments of a page at least. */
+	/* For the block layer the largest segment is a page at least. */
 	lim->desc_per_segment = 1;
 	if (lim->max_desc_len < PAGE_SIZE)
 		lim->desc_per_segment = DIV_ROUND_UP(PAGE_SIZE, lim->max_desc_len);
@@ -138,7 +140,7 @@ static void virtblk_read_discard(struct virtio_device *vdev,
 	lim->discard_align = lim->logical >> SECTOR_SHIFT;
 
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_DISCARD)) {
-		/* 0 stands for no limit, as it always has. */
+		/* 0 means no limit. */
 		lim->max_discard = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_DISCARD) ?:
 				   COMPAT_MAX_HW_SECTORS;
 		lim->max_discard = min(lim->max_discard, COMPAT_MAX_HW_SECTORS);
@@ -156,7 +158,7 @@ static void virtblk_read_discard(struct virtio_device *vdev,
 		lim->max_zeroes = virtio_cread32(vdev, VIRTIO_BLK_CFG_MAX_ZEROES) ?:
 				  COMPAT_MAX_HW_SECTORS;
 		lim->max_zeroes = min(lim->max_zeroes, COMPAT_MAX_HW_SECTORS);
-		/* The block layer cuts there, wherever that is. */
+		/* The block layer splits at this limit without regard to blocks. */
 		lim->max_zeroes = round_down(lim->max_zeroes,
 					     lim->logical >> SECTOR_SHIFT);
 		if (!lim->max_zeroes)
@@ -166,8 +168,8 @@ static void virtblk_read_discard(struct virtio_device *vdev,
 }
 
 /*
- * One range at a time is enough. The block layer cuts and merges these by the
- * limits of discards, so that both have to keep to the stricter ones.
+ * A secure erase has one range. The block layer splits and merges secure erases
+ * by the limits of discards, so the stricter of both limits applies to both.
  */
 static void virtblk_read_secure_erase(struct virtio_device *vdev,
 				      struct virtblk_limits *lim)
@@ -194,7 +196,7 @@ static void virtblk_read_secure_erase(struct virtio_device *vdev,
 	lim->discard_align = max(lim->discard_align, align);
 }
 
-/* The block layer cuts discards into these units, or not at all. */
+/* The block layer splits discards at multiples of @unit, so one has to fit. */
 static void virtblk_check_discard(struct virtio_device *vdev,
 				  struct virtblk_limits *lim)
 {
@@ -208,16 +210,16 @@ static void virtblk_check_discard(struct virtio_device *vdev,
 }
 
 /**
- * virtblk_read_capacity() - how large the device says it is, in sectors
+ * virtblk_read_capacity() - read the size of the device
  * @vdev: the device
  *
- * Context: may sleep.
+ * Return: size in sectors, cut to what the kernel can address.
  */
 u64 virtblk_read_capacity(struct virtio_device *vdev)
 {
 	u64 capacity = virtio_cread64(vdev, VIRTIO_BLK_CFG_CAPACITY);
 
-	/* File offsets are signed, and in bytes. */
+	/* loff_t is signed, and counts bytes. */
 	if (capacity > LLONG_MAX >> SECTOR_SHIFT) {
 		virtio_notice(vdev, "capacity of %llu sectors cut to what can be addressed\n",
 			      capacity);
@@ -227,11 +229,11 @@ u64 virtblk_read_capacity(struct virtio_device *vdev)
 }
 
 /**
- * virtblk_read_limits() - read all of the device's config
+ * virtblk_read_limits() - read and validate the device's config
  * @vdev: the device, after FEATURES_OK
- * @lim: zeroed; filled
+ * @lim: filled; the caller zeroed it
  *
- * Return: 0; an error, with a message, if the device cannot be used.
+ * Return: 0; an error, after a message, if the device cannot be driven.
  */
 int virtblk_read_limits(struct virtio_device *vdev, struct virtblk_limits *lim)
 {

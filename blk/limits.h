@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Configuration of the device, read and validated. */
+/* The device's configuration, read and validated. */
 #ifndef _BLK_LIMITS_H
 #define _BLK_LIMITS_H
 

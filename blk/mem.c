@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of a disk's queues: all of it is allocated at probe, so that sending
- * a request never has to ask for any.
+ * Memory of a disk's queues. Probe allocates all of it, so no request allocates
+ * memory.
  *
- *	slots[tag]	header, status and a short table, for every tag
- *	blocks[]	some per queue, lent to requests of many segments: as
- *			many in a row as make their table; with too few left,
- *			the queue waits
+ *	slots[tag]	header, status and a short table, for each tag
+ *	blocks[]	parts of long tables: a request with many segments borrows
+ *			as many adjacent blocks as its table needs; if there are
+ *			too few, the queue waits
  *
- * With ACCESS_PLATFORM slots and blocks lie in coherent memory that stays
- * mapped, and only the data of a request is mapped and unmapped.
+ * With ACCESS_PLATFORM slots and blocks are in coherent memory, which stays
+ * mapped; only the data of a request is mapped and unmapped.
  */
 #include <linux/bitops.h>
 #include <linux/dma-mapping.h>
@@ -30,7 +30,7 @@ static int virtblk_alloc_slots(struct virtblk *vblk, struct virtblk_vq *vvq,
 	return 0;
 }
 
-/* Blocks for tables of up to @n descriptors. */
+/* Allocate blocks for tables of up to @n descriptors. */
 static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
 				unsigned int n, int node)
 {
@@ -54,12 +54,12 @@ static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
 }
 
 /**
- * virtblk_init_mem() - write the memory that a queue shares with the device anew
+ * virtblk_init_mem() - initialise the memory that a queue shares with the device
  * @vblk: the disk
- * @vvq: the queue, which has nothing in flight, and whose answers were read
+ * @vvq: the queue; none of its requests is in flight, all statuses were read
  *
- * Requests do not write all of it, and the device can write all of it at any
- * time: so after each reset it has to become what it was at first.
+ * The device may have changed any of this memory, and a request does not write
+ * all of it: so it is initialised again after each reset.
  */
 void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 {
@@ -69,7 +69,7 @@ void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 		if (vvq->mem[i].addr)
 			memset(vvq->mem[i].addr, 0, vvq->mem[i].size);
 	}
-	/* The descriptor of the header is the same for every request. */
+	/* Each request of a tag has the same descriptor for its header. */
 	for (tag = 0; tag < vblk->tag_set.queue_depth; tag++)
 		virtqueue_set_desc(&vvq->vq, vvq->slots[tag].table, 0,
 				   vvq->slots_dma + tag * sizeof(*vvq->slots),
@@ -78,12 +78,12 @@ void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_alloc_mem() - slots and tables of a queue
- * @vblk: the disk; limits and depth are final
+ * virtblk_alloc_mem() - allocate slots and blocks of a queue
+ * @vblk: the disk; its limits and queue depth are final
  * @vvq: the queue; its ring is set up
- * @node: NUMA node to put them on
+ * @node: preferred NUMA node
  *
- * Return: 0 or -ENOMEM; virtblk_free_mem() undoes it, also when half done.
+ * Return: 0 or -ENOMEM; virtblk_free_mem() undoes it, also after an error.
  */
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 {
@@ -111,7 +111,7 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 /**
  * virtblk_free_mem() - undo virtblk_alloc_mem()
  * @vblk: the disk
- * @vvq: the queue, which the device no longer knows
+ * @vvq: the queue, which the device does not own
  */
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq)
 {
@@ -124,7 +124,7 @@ void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq)
 	vvq->nblocks = 0;
 }
 
-/* The first of @need free blocks in a row, or BITS_PER_LONG. */
+/* Returns the first of @need adjacent free blocks, or BITS_PER_LONG. */
 static unsigned int virtblk_find_blocks(unsigned long free, unsigned int need)
 {
 	unsigned long start = free;
@@ -142,9 +142,11 @@ static unsigned int virtblk_need_blocks(const struct virtblk_vq *vvq,
 }
 
 /**
- * virtblk_has_table() - could a long table be borrowed now
+ * virtblk_has_table() - are there free blocks for a long table
  * @vvq: the queue
- * @n: its descriptors
+ * @n: number of descriptors in the table
+ *
+ * Return: true if there are.
  */
 bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n)
 {
@@ -155,10 +157,11 @@ bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n)
 /**
  * virtblk_take_table() - borrow a long table for a request
  * @vvq: the queue
- * @vbr: of the request; remembers it until virtblk_return_table()
- * @n: descriptors needed
+ * @vbr: the request, which keeps the table until virtblk_return_table()
+ * @n: number of descriptors in the table
  *
- * Context: any, no lock needed. Return: 0, or -EAGAIN if too little is free.
+ * Context: any; the caller needs no lock. Return: 0, or -EAGAIN if too few
+ * adjacent blocks are free.
  */
 int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
 		       unsigned int n)
@@ -181,7 +184,7 @@ int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
 /**
  * virtblk_return_table() - undo virtblk_take_table()
  * @vvq: the queue
- * @vbr: of the request, which the device does not own
+ * @vbr: the request, which the device does not own
  */
 void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
 {
@@ -192,10 +195,10 @@ void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
 }
 
 /**
- * virtblk_next_piece() - go on to the next piece of a request's data
- * @p: where the walk is
+ * virtblk_next_piece() - step to the next piece of a request's data
+ * @p: the current piece; becomes the next one
  *
- * Return: false behind the last piece.
+ * Return: false if the current piece was the last.
  */
 bool virtblk_next_piece(struct virtblk_piece *p)
 {
@@ -217,11 +220,11 @@ static struct device *virtblk_dma_dev(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_mapped() - where the driver keeps the addresses it gave to the device
+ * virtblk_mapped() - find the bus addresses of a request's data (ACCESS_PLATFORM)
  * @vvq: the queue
- * @rq: the request; its table is chosen
+ * @rq: the request; it has borrowed its long table, if it needs one
  *
- * Return: room for an address for each bvec.
+ * Return: array with an entry for each piece of the data.
  */
 dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -236,12 +239,12 @@ dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_unmap() - take the data of a request back (ACCESS_PLATFORM)
+ * virtblk_unmap() - unmap the data of a request (ACCESS_PLATFORM)
  * @vvq: the queue
- * @rq: a request that the device has done with
+ * @rq: a request that the device does not own
  *
- * The addresses come from the driver's own copy: what stands in the table by
- * now is the device's word.
+ * The addresses are the driver's own copy, because the device may have changed
+ * those in the table.
  */
 void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -255,13 +258,13 @@ void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_map() - let the device reach the data of a request (ACCESS_PLATFORM)
+ * virtblk_map() - map the data of a request for the device (ACCESS_PLATFORM)
  * @vvq: the queue
- * @rq: the request; its table is chosen
+ * @rq: the request; it has borrowed its long table, if it needs one
  *
- * In pieces of a descriptor: bounce buffers take no more at once.
+ * Each piece is mapped alone, because a bounce buffer is limited in size.
  *
- * Return: 0; -EAGAIN if there is no room to map it now, with nothing mapped.
+ * Return: 0; -EAGAIN, with nothing mapped, if a piece cannot be mapped now.
  */
 int virtblk_map(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -285,14 +288,14 @@ int virtblk_map(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_restart_queue() - something came back that a request may be waiting for
- * @vvq: the queue
+ * virtblk_restart_queue() - start a queue that waits for a table or ring slots
+ * @vvq: the queue, some of whose blocks or ring slots were just returned
  */
 void virtblk_restart_queue(struct virtblk_vq *vvq)
 {
 	/* Pairs with virtblk_wait_for_room(). */
 	smp_mb();
-	/* And so does this: a queue that waits was stopped before. */
+	/* Pairs with it too: a queue whose @waiting is set was stopped before. */
 	if (likely(!smp_load_acquire(&vvq->waiting)))
 		return;
 	WRITE_ONCE(vvq->waiting, false);
@@ -300,15 +303,15 @@ void virtblk_restart_queue(struct virtblk_vq *vvq)
 }
 
 /**
- * __virtblk_release() - take back what a request borrowed
+ * __virtblk_release() - virtblk_release() of a request whose @holds is set
  * @vvq: the queue
- * @rq: a request that holds something, and that the device does not own
+ * @rq: the request, which the device does not own
  */
 void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	/* What is left is known until virtblk_forget(). */
+	/* @late and @replays stay valid until virtblk_forget(). */
 	vbr->holds = vbr->late || vbr->replays;
 	if (vbr->nmapped)
 		virtblk_unmap(vvq, rq);
@@ -319,7 +322,7 @@ void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_forget() - a request ends: nothing of it is remembered
+ * virtblk_forget() - clear the driver's data of a request that ends
  * @vvq: the queue
  * @rq: a request that the device does not own
  */

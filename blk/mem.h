@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory of the queues, and what a request borrows of it. */
+/* Memory of the queues, and the part of it that a request borrows. */
 #ifndef _BLK_MEM_H
 #define _BLK_MEM_H
 
@@ -13,13 +13,13 @@ static inline dma_addr_t virtblk_slot_dma(const struct virtblk_vq *vvq,
 
 /**
  * virtblk_fill_header() - write the header of a request
- * @vq: its queue
- * @header: in its slot
+ * @vq: the queue of the request
+ * @header: the header, in the request's slot
  * @type: VIRTIO_BLK_T_
- * @sector: or 0
+ * @sector: first sector, or 0
  *
- * All of it: the device may have written to it. BLK-REQ-I03: the reserved word
- * is 0, which costs no store of its own.
+ * Every byte is written, because the device may have changed any. The reserved
+ * word is 0 (BLK-REQ-I03), and shares a store with the type.
  */
 static __always_inline void virtblk_fill_header(const struct virtqueue *vq,
 						struct virtio_blk_header *header,
@@ -27,7 +27,7 @@ static __always_inline void virtblk_fill_header(const struct virtqueue *vq,
 {
 	u64 words = type;
 
-	/* The type comes first in memory also where the high half does. */
+	/* The type is first in memory, so it is the high half if that comes first. */
 	if (IS_ENABLED(CONFIG_CPU_BIG_ENDIAN) && !vq->little_endian)
 		words <<= 32;
 	header->type_reserved = vring64(vq, words);
@@ -35,11 +35,11 @@ static __always_inline void virtblk_fill_header(const struct virtqueue *vq,
 }
 
 /**
- * struct virtblk_piece - a walk through the data of a request
- * @bv: the piece: no longer than what a descriptor can cover
- * @bio: which it is of
- * @iter: where in @bio it starts
- * @max: bytes of a descriptor
+ * struct virtblk_piece - a piece of a request's data, for a walk through all
+ * @bv: the piece: at most as long as one descriptor can be
+ * @bio: the bio that it belongs to
+ * @iter: start of the piece in @bio
+ * @max: largest number of bytes in one descriptor
  */
 struct virtblk_piece {
 	struct bio_vec bv;
@@ -49,9 +49,11 @@ struct virtblk_piece {
 };
 
 /**
- * virtblk_no_piece() - start a walk; virtblk_next_piece() finds the first
+ * virtblk_no_piece() - start a walk through the data of a request
  * @vvq: the queue
  * @rq: the request, which has data
+ *
+ * virtblk_next_piece() finds the first piece, and each further one.
  */
 static inline struct virtblk_piece virtblk_no_piece(const struct virtblk_vq *vvq,
 						    const struct request *rq)
@@ -79,7 +81,7 @@ void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
 void virtblk_forget(struct virtblk_vq *vvq, struct request *rq);
 
 /**
- * virtblk_release() - take back what a request borrowed, if anything
+ * virtblk_release() - take back the table and the mappings of a request
  * @vvq: the queue
  * @rq: a request that the device does not own
  */

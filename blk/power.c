@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Somebody else decides about the device: it is removed, the function is reset
- * from outside (FLR, AER), the system sleeps, or the machine goes down.
+ * Events from outside of the driver: the device is removed, its PCI function is
+ * reset (FLR, AER), the system sleeps or shuts down.
  */
 #include "blk/power.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 #include "compat/compat.h"
 
-/* Requests that take longer are taken back, and sent again after waking up. */
+/* A request that takes longer is requeued, and sent again after resume. */
 #define SLEEP_WAIT		(10 * HZ)
 
 /**
- * virtblk_fail_all() - the device is gone: fail all that it had and all that comes
- * @vblk: the disk
+ * virtblk_fail_all() - fail all requests in flight, and all later ones
+ * @vblk: the disk, whose device is gone
  *
  * Context: may sleep; not from virtblk_recover_work().
  */
@@ -30,10 +30,11 @@ void virtblk_fail_all(struct virtblk *vblk)
 }
 
 /**
- * virtblk_disable_recovery() - from now on nobody repairs the device
- * @vblk: a disk that has no requests any more
+ * virtblk_disable_recovery() - keep recoveries from the device
+ * @vblk: the disk, which has no requests any more
  *
- * Context: may sleep. Its ring may still say what is wrong.
+ * An error of the device may still be found, but starts no recovery. Context: may
+ * sleep.
  */
 void virtblk_disable_recovery(struct virtblk *vblk)
 {
@@ -43,8 +44,8 @@ void virtblk_disable_recovery(struct virtblk *vblk)
 }
 
 /**
- * virtblk_reset_prepare() - the function is about to be reset from outside
- * @vdev: the device
+ * virtblk_reset_prepare() - ->reset_prepare: quiesce and reset the device
+ * @vdev: the device, whose PCI function is about to be reset
  *
  * Context: may sleep. virtblk_reset_done() follows.
  */
@@ -59,9 +60,11 @@ void virtblk_reset_prepare(struct virtio_device *vdev)
 }
 
 /**
- * virtblk_reset_done() - the function was reset from outside
- * @vdev: the device that virtblk_reset_prepare() was called for
- * @err: 0, or why it is of no use any more
+ * virtblk_reset_done() - ->reset_done: reinitialise the device
+ * @vdev: the device, after virtblk_reset_prepare()
+ * @err: 0, or the error that makes the device unusable
+ *
+ * Context: may sleep.
  */
 void virtblk_reset_done(struct virtio_device *vdev, int err)
 {
@@ -82,8 +85,8 @@ static void virtblk_flush_end(struct bio *bio)
 }
 
 /*
- * A device that loses power, or its state, may lose its cache. One that takes
- * too long has the flush in flight like any other request.
+ * A device that loses power or its state may lose its cache, so this flushes it.
+ * If the flush takes too long, it stays in flight like any other request.
  */
 static void virtblk_flush_cache(struct virtblk *vblk)
 {
@@ -119,18 +122,18 @@ static bool virtblk_drain(struct virtblk *vblk)
 }
 
 /**
- * virtblk_freeze() - let go of the device; see struct virtio_driver
+ * virtblk_freeze() - ->freeze: flush, quiesce, and suspend or reset the device
  * @vdev: the device
- * @keeps: whether it may be suspended with its state
+ * @keeps: the device may be suspended and keep its state
  *
- * A device that can, sleeps with what it knows; others are reset.
+ * A device that cannot be suspended is reset. Context: may sleep. Return: 0.
  */
 int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 	bool drained;
 
-	/* Nothing runs already, and virtblk_restore() starts it. */
+	/* virtblk_reset_prepare() has quiesced the disk; virtblk_restore() ends that. */
 	if (vblk->paused)
 		return 0;
 	virtblk_flush_cache(vblk);
@@ -150,11 +153,12 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 }
 
 /**
- * virtblk_restore() - take the device again; see struct virtio_driver
- * @vdev: the device
- * @err: 0, or why it is of no use any more
+ * virtblk_restore() - ->restore: resume or reinitialise the device, and unquiesce
+ * @vdev: the device, after virtblk_freeze()
+ * @err: 0, or the error that makes the device unusable
  *
- * Also the end of a quiescence that virtblk_freeze() of a dead disk began.
+ * This also unquiesces a disk that was dead in virtblk_freeze(), which had
+ * quiesced it. Context: may sleep. Return: 0, or the error if the disk is dead.
  */
 int virtblk_restore(struct virtio_device *vdev, int err)
 {
@@ -167,7 +171,7 @@ int virtblk_restore(struct virtio_device *vdev, int err)
 		return 0;
 	}
 	vblk->paused = false;
-	/* It was suspended in order, so it may go on with its memory. */
+	/* The device suspended with its state, so it may use its memory again. */
 	if (!err && asleep)
 		vdev->transport->enable_dma(vdev);
 	if (err || !asleep || virtio_resume_device(vdev))
@@ -179,12 +183,14 @@ int virtblk_restore(struct virtio_device *vdev, int err)
 }
 
 /**
- * virtblk_shutdown() - the machine goes down, or boots another kernel
- * @vdev: the device, which may not touch memory any more
+ * virtblk_shutdown() - ->shutdown: flush, and keep the device from memory
+ * @vdev: the device; the system shuts down, or boots another kernel
+ *
+ * Context: may sleep.
  */
 void virtblk_shutdown(struct virtio_device *vdev)
 {
 	virtblk_flush_cache(dev_get_drvdata(&vdev->dev));
-	/* Never followed by virtblk_reset_done(): nobody takes the device again. */
+	/* virtblk_reset_done() does not follow: the device stays reset. */
 	virtblk_reset_prepare(vdev);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Removal, sleep, and resets from outside. */
+/* Removal, sleep, shutdown, and resets from outside of the driver. */
 #ifndef _BLK_POWER_H
 #define _BLK_POWER_H
 

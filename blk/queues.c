@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The queues of a disk: how many, how deep, with how much memory; and which CPU
- * uses which.
+ * The queues of a disk: their number, their depth, their memory, and which CPU
+ * uses which queue.
  */
 #include <linux/crash_dump.h>
 #include <linux/module.h>
@@ -36,14 +36,15 @@ MODULE_PARM_DESC(poll_queues,
 		 "Of a disk's queues, how many have no interrupt and are polled; at least one has (default: 0)");
 
 /*
- * At most a queue per CPU, of either kind: more would only cost memory. One has
- * to be left for all that is not polled.
+ * Choose the number of queues: at most one per CPU with an interrupt, and one per
+ * CPU that is polled, as more would only cost memory. At least one queue has an
+ * interrupt, for requests that are not polled.
  */
 static void virtblk_choose_queues(struct virtblk *vblk)
 {
 	unsigned int n = vblk->limits.num_queues;
 
-	/* Older block layers use one, whatever they are told. */
+	/* In a kdump kernel older block layers use only one queue. */
 	if (is_kdump_kernel()) {
 		vblk->npolled = 0;
 		vblk->nvqs = 1;
@@ -67,8 +68,10 @@ static irqreturn_t (*virtblk_handler(struct virtblk *vblk, unsigned int i))
 }
 
 /**
- * virtblk_ring_size() - descriptors of the smallest ring, which all keep to
- * @vblk: the disk, with its queues
+ * virtblk_ring_size() - size of the smallest ring, which the limits depend on
+ * @vblk: the disk; its queues are set up
+ *
+ * Return: number of descriptors.
  */
 unsigned int virtblk_ring_size(const struct virtblk *vblk)
 {
@@ -80,8 +83,8 @@ unsigned int virtblk_ring_size(const struct virtblk *vblk)
 }
 
 /*
- * How many requests a ring takes: one per slot with INDIRECT_DESC, else as
- * many as fit with their smallest chain of header, data and status.
+ * Choose the queue depth: one request per ring slot with INDIRECT_DESC, else as
+ * many requests as fit with their shortest chain of header, data and status.
  */
 static unsigned int virtblk_choose_depth(struct virtblk *vblk)
 {
@@ -95,9 +98,9 @@ static unsigned int virtblk_choose_depth(struct virtblk *vblk)
 }
 
 /*
- * What a request can hold follows from the ring: no chain is longer than that,
- * also when indirect (SPLIT-INDIR-03). Ranges of a discard lie where further
- * descriptors would, and one descriptor covers them.
+ * Adapt the limits of a request to the ring: no chain is longer than the ring,
+ * also when it is indirect (SPLIT-INDIR-03). The ranges of a discard take the
+ * place of further descriptors in the table, and one descriptor covers them.
  */
 static int virtblk_fit_segments(struct virtblk *vblk)
 {
@@ -187,10 +190,11 @@ static int virtblk_alloc_all_mem(struct virtblk *vblk)
 }
 
 /**
- * virtblk_init_queues() - rings, and the memory that goes with their tags
+ * virtblk_init_queues() - set up the queues and the memory of their tags
  * @vblk: the disk; its limits were read, and are adapted to the rings
  *
- * Return: 0 or an error, with a message and undone.
+ * Context: may sleep. Return: 0; an error, after a message, with everything
+ * undone and the device reset.
  */
 int virtblk_init_queues(struct virtblk *vblk)
 {
@@ -203,7 +207,7 @@ int virtblk_init_queues(struct virtblk *vblk)
 	set->queue_depth = virtblk_choose_depth(vblk);
 	err = virtblk_fit_segments(vblk);
 
-	/* Where large pieces of memory are rare, a disk with fewer tags will do. */
+	/* Where memory is fragmented, a disk gets fewer tags, which need less. */
 	while (!err && virtblk_alloc_all_mem(vblk)) {
 		set->queue_depth /= 2;
 		if (!set->queue_depth)
@@ -218,10 +222,12 @@ int virtblk_init_queues(struct virtblk *vblk)
 }
 
 /**
- * virtblk_init_hctx() - ->init_hctx: join a hardware queue to its virtqueue
+ * virtblk_init_hctx() - ->init_hctx: connect a hardware queue to its virtqueue
  * @hctx: the hardware queue
  * @data: the disk
- * @index: number of both
+ * @index: index of the hardware queue and of the virtqueue
+ *
+ * Return: 0.
  */
 int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
 		      unsigned int index)
@@ -234,11 +240,11 @@ int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
 }
 
 /**
- * virtblk_map_queues() - ->map_queues: which CPU uses which queue
- * @set: tags of the disk
+ * virtblk_map_queues() - ->map_queues: map CPUs to queues
+ * @set: tag set of the disk
  *
- * A CPU uses the queue whose interrupt it gets; polled queues are spread over
- * all CPUs.
+ * A CPU uses the queue whose interrupt is bound to it; polled queues are spread
+ * over all CPUs.
  */
 void virtblk_map_queues(struct blk_mq_tag_set *set)
 {
@@ -251,7 +257,7 @@ void virtblk_map_queues(struct blk_mq_tag_set *set)
 
 	map->nr_queues = vblk->nvqs - vblk->npolled;
 	if (vblk->npolled) {
-		/* Reads go where writes do. */
+		/* Reads use the same queues as writes. */
 		set->map[HCTX_TYPE_READ].nr_queues = 0;
 		poll->nr_queues = vblk->npolled;
 		poll->queue_offset = map->nr_queues;

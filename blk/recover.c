@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The policy of resets: one queue alone where that is enough and the device can,
- * else the device; and after how many that do not help a disk is dead. How a
- * reset is done is in blk/reset.c.
+ * Recovery: the policy of resets. It resets one queue where that is enough and
+ * the device supports it, else the device. After some recoveries in a row that do
+ * not help, the disk is dead. blk/reset.c has the mechanism.
  */
 #include "blk/recover.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 
-/* Recoveries that are closer together than this have one cause. */
+/* Recoveries closer together than this have the same cause, unless one helped. */
 #define RECOVER_INTERVAL		(10 * HZ)
-/* Unless the reset helped: requests came back in so many reaps since. */
+/* A recovery helped if requests came back in so many reaps since. */
 #define RECOVER_HELPED		16
-/* A disk that is added or removed is waited for, but not for ever. */
+/* Largest number of recoveries in a row while a task adds or removes the disk. */
 #define BOUNDED_ATTEMPTS	1u
 
 static bool virtblk_may_recover(struct virtblk *vblk)
@@ -22,7 +22,7 @@ static bool virtblk_may_recover(struct virtblk *vblk)
 	u32 since = reaps - vblk->recover_reaps;
 	bool calm;
 
-	/* Silent with something to say is not calm. */
+	/* A disk with requests in flight of which none came back is not calm. */
 	calm = since || !blk_mq_queue_inflight(vblk->disk->queue);
 	if (since >= RECOVER_HELPED ||
 	    (calm && time_after(jiffies, vblk->recover_last + RECOVER_INTERVAL)))
@@ -46,7 +46,7 @@ static bool virtblk_reset_vqs(struct virtblk *vblk)
 	if (READ_ONCE(vblk->needs_reset) ||
 	    !virtio_has_feature(vblk->vdev, VIRTIO_F_RING_RESET))
 		return false;
-	/* One at a time uses the registers. */
+	/* No config change may use the registers meanwhile. */
 	virtblk_disable_events(vblk);
 	for (i = 0; i < vblk->nvqs; i++) {
 		if (READ_ONCE(vblk->vqs[i].needs_reset) &&
@@ -74,10 +74,10 @@ static void virtblk_do_recovery(struct virtblk *vblk)
 
 /**
  * virtblk_recover_work() - recover a disk
- * @work: of a disk in state VIRTBLK_RECOVERING
+ * @work: vblk->recover_work; the disk is in state VIRTBLK_RECOVERING
  *
- * del_gendisk() waits for whoever holds the queue before it takes it apart, and
- * for a resize. If it is past that, no request is left that could be saved.
+ * del_gendisk() waits for whoever holds q_usage_counter, and for a resize, before
+ * it dismantles the queue. If it already has, there is no request left to recover.
  */
 void virtblk_recover_work(struct work_struct *work)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The policy of resets. */
+/* Recovery: when the device or a queue is reset, and how often. */
 #ifndef _BLK_RECOVER_H
 #define _BLK_RECOVER_H
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The mechanism of resets: of the device, or of one queue alone (RING_RESET).
- * Nothing is lost, and nothing ends while the device may still touch its memory.
+ * The mechanism of resets: of the device, or of one queue (RING_RESET). No
+ * request is lost, and none ends while the device may still use its memory.
  *
- *	quiesce		no request starts; the device is reset, which takes
- *	and reset	every buffer back from it; what it had finished, ends
- *	reinitialise	the same features, the same queues, emptied
- *	requeue		what is left goes back to the block layer, to be sent
- *			again, or fails if the device did not come back
- *	unquiesce	requests start again
+ *	quiesce		the block layer dispatches no request
+ *	reset		the device no longer owns any buffer; requests that it
+ *			has finished end
+ *	reinitialise	the same features, the same queues with empty rings
+ *	requeue		the other requests go back to the block layer, to be sent
+ *			again; they fail if the device did not come back
+ *	unquiesce	the block layer dispatches requests again
  *
- * The caller is in charge of the device; see blk/state.c.
+ * The caller owns the device; see blk/state.c.
  */
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -21,7 +22,7 @@
 #include "blk/reset.h"
 #include "blk/state.h"
 
-/* What a queue has in flight is given so long before the device is reset. */
+/* Wait so long for requests in flight before a queue is reset. */
 #define QUEUE_RESET_WAIT	HZ
 
 static unsigned int reset_attempts = 5;
@@ -32,10 +33,12 @@ MODULE_PARM_DESC(reset_attempts,
 static bool trust_queue_reset;
 module_param(trust_queue_reset, bool, 0644);
 MODULE_PARM_DESC(trust_queue_reset,
-		 "Believe that a device lets go of requests when one queue is reset; QEMU's do not (default: no)");
+		 "Trust that a device drops the requests of a queue that is reset alone; QEMU's do not (default: no)");
 
 /**
- * virtblk_reset_attempts() - how many resets in a row may not help
+ * virtblk_reset_attempts() - how many resets in a row may fail to help
+ *
+ * Return: the parameter reset_attempts.
  */
 unsigned int virtblk_reset_attempts(void)
 {
@@ -43,10 +46,10 @@ unsigned int virtblk_reset_attempts(void)
 }
 
 /**
- * virtblk_disable_events() - keep config changes and time-outs off the device
- * @vblk: the disk
+ * virtblk_disable_events() - keep config changes and time-outs from the device
+ * @vblk: the disk, which the caller owns
  *
- * From here on nobody else uses its registers or takes what came back: config
+ * After this no other task uses the device's registers or reaps its rings: config
  * changes wait, and the time-out handler has returned. Context: may sleep.
  */
 void virtblk_disable_events(struct virtblk *vblk)
@@ -57,7 +60,7 @@ void virtblk_disable_events(struct virtblk *vblk)
 }
 
 /**
- * virtblk_enable_events() - let config changes through, if the disk is added
+ * virtblk_enable_events() - act on config changes, if the disk was added
  * @vblk: the disk
  */
 void virtblk_enable_events(struct virtblk *vblk)
@@ -92,7 +95,7 @@ void virtblk_release_completions(struct virtblk *vblk)
 
 /**
  * virtblk_empty_rings() - vring_reset() of every queue
- * @vblk: the disk, whose device knows none of the rings
+ * @vblk: the disk, whose device owns none of the rings
  */
 void virtblk_empty_rings(struct virtblk *vblk)
 {
@@ -105,13 +108,12 @@ void virtblk_empty_rings(struct virtblk *vblk)
 }
 
 /**
- * virtblk_reset_device() - take everything back from the device
+ * virtblk_reset_device() - reset the device, reap and empty its rings
  * @vblk: the disk, whose queues are quiesced
- * @swap: the queues get their second rings, too
+ * @swap: exchange the rings with the second ones, too
  *
- * Afterwards the device owns nothing, and no ring knows of a request. Interrupts
- * that are still to come look into no ring before virtblk_finish_reset().
- * Context: may sleep.
+ * After this the device owns no buffer, and the rings are empty. The interrupt
+ * handlers do not reap until virtblk_finish_reset(). Context: may sleep.
  * Return: 0, or the error of virtio_reset_device().
  */
 int virtblk_reset_device(struct virtblk *vblk, bool swap)
@@ -133,11 +135,11 @@ int virtblk_reset_device(struct virtblk *vblk, bool swap)
 
 /**
  * virtblk_quiesce_and_reset() - first half of a recovery
- * @vblk: the disk
+ * @vblk: the disk, which the caller owns
  * @swap: see virtblk_reset_device()
  *
- * Afterwards no request starts, and the device owns nothing. Context: may sleep.
- * Return: 0 or an error.
+ * After this no request is dispatched, and the device owns no buffer. Context:
+ * may sleep. Return: 0 or an error.
  */
 int virtblk_quiesce_and_reset(struct virtblk *vblk, bool swap)
 {
@@ -146,8 +148,8 @@ int virtblk_quiesce_and_reset(struct virtblk *vblk, bool swap)
 }
 
 /*
- * Set a device up that was reset, and whose features were negotiated again.
- * Returns an error if it is not what it was.
+ * Reinitialise a device that was reset, and whose features were negotiated again.
+ * Returns an error if its queues have changed.
  */
 static int virtblk_reinit(struct virtblk *vblk)
 {
@@ -160,8 +162,8 @@ static int virtblk_reinit(struct virtblk *vblk)
 		return err;
 	}
 	/*
-	 * The reset took the device back to its own cache mode. Whether it takes
-	 * this one is found by the config work, which runs when the disk is live.
+	 * The reset restored the device's own cache mode, so set the mode in use.
+	 * config_work, which runs once the disk is live, checks that it was taken.
 	 */
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_CONFIG_WCE))
 		virtio_cwrite8(vdev, VIRTIO_BLK_CFG_WRITEBACK, vblk->limits.writeback);
@@ -171,16 +173,17 @@ static int virtblk_reinit(struct virtblk *vblk)
 	return 0;
 }
 
-/* @vvq: of this queue; NULL: of all */
+/* @vvq: take only requests of this queue; NULL: of all queues */
 struct virtblk_requeue {
 	const struct virtblk_vq *vvq;
 	enum virtblk_disposition disposition;
 };
 
 /*
- * What becomes of a request that the device had in flight when it was reset. If
- * it wrote a status, it was done with it. An append that was done and is done
- * again would be there twice, and the disk may have become read-only.
+ * The disposition of a request that was in flight when the device was reset. If
+ * the device wrote a status, it had finished the request. A zone append fails,
+ * because sent again it might append the data twice. A write fails if the disk
+ * has become read-only.
  */
 static enum virtblk_disposition
 virtblk_dispose(struct virtblk_vq *vvq, struct request *rq,
@@ -208,7 +211,7 @@ virtblk_dispose(struct virtblk_vq *vvq, struct request *rq,
 	return disposition;
 }
 
-/* The time that it is given starts anew, and grows with each replay. */
+/* The time-out of a request starts again, and is longer with each replay. */
 static void virtblk_count_replay(struct virtblk *vblk, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -227,7 +230,7 @@ static bool virtblk_requeue_one(struct request *rq, void *data)
 	struct virtblk_vq *vvq = rq->mq_hctx->driver_data;
 	const struct virtblk_requeue *ret = data;
 
-	/* Others are on their way to their end already. */
+	/* A request in another state is ending already. */
 	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT ||
 	    (ret->vvq && ret->vvq != vvq))
 		return true;
@@ -243,9 +246,12 @@ static bool virtblk_requeue_one(struct request *rq, void *data)
 }
 
 /**
- * virtblk_requeue_all() - give what is in flight back to the block layer
- * @vblk: the disk, quiesced; the device owns nothing
- * @disposition: of the requests
+ * virtblk_requeue_all() - give all requests in flight back to the block layer
+ * @vblk: the disk, which is quiesced; the device owns no buffer
+ * @disposition: VIRTBLK_REQUEUE or VIRTBLK_FAIL
+ *
+ * A request that the device had finished completes with its status.
+ * Context: may sleep.
  */
 void virtblk_requeue_all(struct virtblk *vblk,
 			 enum virtblk_disposition disposition)
@@ -257,10 +263,8 @@ void virtblk_requeue_all(struct virtblk *vblk,
 }
 
 /**
- * virtblk_unquiesce() - let requests start again
- * @vblk: the disk
- *
- * Also the end of a quiescence that the disk's death did not end.
+ * virtblk_unquiesce() - let the block layer dispatch requests again
+ * @vblk: the disk, which may be dead
  */
 void virtblk_unquiesce(struct virtblk *vblk)
 {
@@ -278,7 +282,7 @@ void virtblk_unquiesce(struct virtblk *vblk)
 
 /**
  * virtblk_init_all_mem() - virtblk_init_mem() of every queue
- * @vblk: the disk, quiesced, with nothing in flight
+ * @vblk: the disk, which is quiesced and has no request in flight
  */
 void virtblk_init_all_mem(struct virtblk *vblk)
 {
@@ -300,10 +304,10 @@ static void virtblk_clear_errors(struct virtblk *vblk)
 /**
  * virtblk_finish_reset() - second half of a recovery
  * @vblk: the disk, after virtblk_quiesce_and_reset()
- * @err: 0, or why there is no device to set up again
+ * @err: 0, or the error that makes the device unusable
  *
- * The disk is live afterwards, or dead. Context: may sleep. Return: 0 or why it
- * is dead.
+ * After this the disk is live or dead. Context: may sleep. Return: 0; the error
+ * if it is dead.
  */
 int virtblk_finish_reset(struct virtblk *vblk, int err)
 {
@@ -328,17 +332,17 @@ int virtblk_finish_reset(struct virtblk *vblk, int err)
 		blk_mark_disk_dead(vblk->disk);
 		return err;
 	}
-	/* The next one in charge may stop queues: none may be on its way to run. */
+	/* After unquiescing, as the next owner may quiesce a queue. */
 	virtblk_set_live(vblk);
-	/* It may have grown meanwhile. */
+	/* The config may have changed meanwhile. */
 	virtio_config_changed(vdev);
 	return 0;
 }
 
 /**
- * virtblk_end_recovery() - virtblk_finish_reset(), counted and reported
- * @vblk: the disk
- * @err: as there
+ * virtblk_end_recovery() - virtblk_finish_reset(), with a count and a message
+ * @vblk: the disk, after virtblk_quiesce_and_reset()
+ * @err: see virtblk_finish_reset()
  */
 void virtblk_end_recovery(struct virtblk *vblk, int err)
 {
@@ -350,14 +354,14 @@ void virtblk_end_recovery(struct virtblk *vblk, int err)
 }
 
 /**
- * virtblk_resume_service() - the disk is live again without a reset of the device
- * @vblk: the disk, whose queues are ready
+ * virtblk_resume_service() - make the disk live, if the device was not reset
+ * @vblk: the disk, which the caller owns; its queues are enabled
  */
 void virtblk_resume_service(struct virtblk *vblk)
 {
 	virtblk_enable_events(vblk);
 	virtblk_set_live(vblk);
-	/* What was heard before that, was heard too early. */
+	/* config_work has ignored config changes while the disk was not live. */
 	virtio_config_changed(vblk->vdev);
 }
 
@@ -378,10 +382,11 @@ static bool virtblk_is_silent(struct request *rq, void *data)
 }
 
 /*
- * Wait until the device has written the status of all that it has of a queue,
- * which is the last that it writes. A reset of the queue should make it let go
- * of the rest, but QEMU's disks go on with what they have begun, and would write
- * to memory that is somebody else's by then. To reset the device stops them.
+ * Wait until the device has written the status of every request of a queue, which
+ * is the last that it writes of a request. It must not touch requests after a
+ * reset of the queue, but QEMU's disks continue with those that they have begun,
+ * and would write to memory that has another user by then. A reset of the device
+ * ends them. Returns false if a status is missing.
  */
 static bool virtblk_wait_answers(struct virtblk_vq *vvq)
 {
@@ -400,7 +405,7 @@ static bool virtblk_wait_answers(struct virtblk_vq *vvq)
 	}
 }
 
-/* Requests start on this queue no more; nor on others, for a moment. */
+/* Quiesce one queue. The others are quiesced, too, for a moment. */
 static void virtblk_quiesce_vq(struct virtblk_vq *vvq)
 {
 	struct request_queue *q = vvq->vblk->disk->queue;
@@ -412,11 +417,11 @@ static void virtblk_quiesce_vq(struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_reset_vq() - reset one queue alone (RING_RESET)
- * @vvq: the queue
+ * virtblk_reset_vq() - reset one queue, and requeue its requests (RING_RESET)
+ * @vvq: the queue of a disk that the caller owns
  *
  * Context: may sleep, up to 11 seconds. Return: false if the device has to be
- * reset; the queue is left quiesced then.
+ * reset; the queue stays quiesced then.
  */
 bool virtblk_reset_vq(struct virtblk_vq *vvq)
 {

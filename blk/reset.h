@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The mechanism of resets. */
+/* How the device or a queue is reset and reinitialised. */
 #ifndef _BLK_RESET_H
 #define _BLK_RESET_H
 

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rings of another size, while the disk is in use (RING_RESET, section 2.6.1):
+ * Resizing of the rings while the disk is in use (RING_RESET, section 2.6.1):
  * echo 64 >/sys/block/vdX/ring_size
  *
- *	allocate	a second ring for each queue: where there is no memory
- *			for them, nothing has happened
- *	freeze		what is in flight comes back, what comes waits
- *	exchange	queues are reset, get their second rings, and start;
- *			if one refuses, the device is reset, with the first
- *			rings or the second
- *	free		the rings that are not in use any more
+ *	allocate	a second ring for each queue; if there is no memory, the
+ *			first rings stay in use
+ *	freeze		wait for requests in flight; new ones wait
+ *	exchange	each queue is reset, gets its second ring, and is enabled;
+ *			if one fails, the device is reset with the first rings
+ *	free		the rings that are not in use
  *
- * How many requests a queue takes, and how long they may be, stays as it was
- * chosen for the rings that the disk began with. So a ring cannot become smaller
- * than they need.
+ * The queue depth and the largest request stay as they were chosen for the first
+ * rings, so a ring cannot become smaller than these need.
  */
 #include <linux/kstrtox.h>
 #include <linux/log2.h>
@@ -24,12 +22,12 @@
 #include "blk/state.h"
 #include "compat/compat.h"
 
-/* What is in flight is given so long to come back. */
+/* Wait so long for requests in flight. */
 #define RESIZE_WAIT		(10 * HZ)
 
 /*
- * No chain is longer than its ring, also when indirect (SPLIT-INDIR-03,
- * PACK-SG-02), and each tag is a place in it.
+ * No chain is longer than its ring, also when it is indirect (SPLIT-INDIR-03,
+ * PACK-SG-02), and each tag is the index of a descriptor.
  */
 static unsigned int virtblk_least_size(const struct virtblk *vblk)
 {
@@ -73,9 +71,9 @@ static int virtblk_check_size(struct virtblk *vblk, unsigned int size)
 }
 
 /*
- * The queue is frozen and quiesced: nothing is in flight, and none of the
- * rings is looked at but by handlers of interrupts. @swapped tells whether the
- * queues have the other rings, also when something fails.
+ * Exchange the rings. The queue is frozen and quiesced: no request is in flight,
+ * and only interrupt handlers use the rings. @swapped is set if the queues have
+ * their second rings, also after an error.
  */
 static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 {
@@ -99,8 +97,8 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 }
 
 /*
- * Let the queues have their second rings. The queue is frozen and quiesced. An
- * error says that the disk has the first ones still, or is dead or asleep.
+ * Claim the disk, and exchange the rings. The queue is frozen and quiesced. After
+ * an error the disk has its first rings, or is dead or paused.
  */
 static int virtblk_exchange_rings(struct virtblk *vblk)
 {
@@ -119,12 +117,12 @@ static int virtblk_exchange_rings(struct virtblk *vblk)
 
 	virtio_warn(vblk->vdev, "%s: its queues cannot be reset alone: %d: resetting the device\n",
 		    vblk->disk->disk_name, err);
-	/* Only after a reset it has let go of either. */
+	/* The device may own either ring of a queue until it is reset. */
 	virtblk_end_recovery(vblk, virtblk_quiesce_and_reset(vblk, swapped));
 	return err;
 }
 
-/* The second rings are there. */
+/* Freeze the queue, and exchange the rings; the second ones are allocated. */
 static int virtblk_freeze_and_exchange(struct virtblk *vblk)
 {
 	struct request_queue *q = vblk->disk->queue;
@@ -132,11 +130,11 @@ static int virtblk_freeze_and_exchange(struct virtblk *vblk)
 	int err = -EBUSY;
 
 	WRITE_ONCE(vblk->resizing, true);
-	/* Memory may wait for the frozen queue. */
+	/* Memory reclaim may wait for the frozen queue. */
 	noio = memalloc_noio_save();
 	memflags = compat_start_freeze(q);
 	if (blk_mq_freeze_queue_wait_timeout(q, RESIZE_WAIT) > 0) {
-		/* Who sent the last ones may not be through with the ring yet. */
+		/* A task in queue_rq may still use the ring: quiescing waits for it. */
 		blk_mq_quiesce_queue(q);
 		err = virtblk_exchange_rings(vblk);
 		blk_mq_unquiesce_queue(q);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Rings of another size. */
+/* Resizing of the rings. */
 #ifndef _BLK_RESIZE_H
 #define _BLK_RESIZE_H
 

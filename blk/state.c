@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who is in charge of the device. While a disk is live, requests go to it, and
- * everybody may say that something is wrong with it. Whoever claims it then has
- * the device's registers and rings alone, until the disk is live again or dead.
+ * The state of a disk tells who owns its device. While the disk is live, requests
+ * go to the device, and any code may report an error. A task that claims the disk
+ * owns the device's registers and rings until the disk is live again, or dead.
  *
  *	new -> live <-> recovering -> dead
  *		    <-> resizing
@@ -11,11 +11,11 @@
 #include <linux/delay.h>
 #include "blk/state.h"
 
-/* Memory may wait for a recovery, so its work needs a thread of its own. */
+/* Memory reclaim may wait for a recovery, so its work needs a rescuer thread. */
 static struct workqueue_struct *virtblk_wq;
 
 /**
- * virtblk_init_state() - get ready to recover disks
+ * virtblk_init_state() - allocate the workqueue for recoveries
  *
  * Return: 0 or -ENOMEM.
  */
@@ -26,7 +26,7 @@ int virtblk_init_state(void)
 }
 
 /**
- * virtblk_exit_state() - undo virtblk_init_state(); there are no disks any more
+ * virtblk_exit_state() - undo virtblk_init_state(); there is no disk any more
  */
 void virtblk_exit_state(void)
 {
@@ -39,10 +39,11 @@ static bool virtblk_try_claim(struct virtblk *vblk, enum virtblk_state state)
 }
 
 /**
- * virtblk_is_bounded() - somebody waits for the disk who has to get an answer
+ * virtblk_is_bounded() - may the disk not wait for its device for ever
  * @vblk: the disk
  *
- * While it is added or removed, a device that stays silent is given up at last.
+ * A task that adds or removes the disk waits for it, so a device that stays
+ * silent is given up then. Return: true while the disk is added or removed.
  */
 bool virtblk_is_bounded(const struct virtblk *vblk)
 {
@@ -50,8 +51,10 @@ bool virtblk_is_bounded(const struct virtblk *vblk)
 }
 
 /**
- * virtblk_count_reaps() - how often requests came back
+ * virtblk_count_reaps() - how often completion found used buffers
  * @vblk: the disk
+ *
+ * Return: the sum over all queues; it wraps around.
  */
 u32 virtblk_count_reaps(const struct virtblk *vblk)
 {
@@ -64,19 +67,20 @@ u32 virtblk_count_reaps(const struct virtblk *vblk)
 }
 
 /**
- * virtblk_claim() - wait until the disk is live, and be in charge of it
+ * virtblk_claim() - wait until the disk is live, and own its device
  * @vblk: the disk
- * @state: what for: VIRTBLK_RECOVERING, _RESIZING or _CONFIGURING
+ * @state: its new state: VIRTBLK_RECOVERING, _RESIZING or _CONFIGURING
  *
- * Context: may sleep; not from the recovery's work. Return: false if the disk
- * is dead, or is paused and stays so.
+ * virtblk_set_live() or virtblk_set_dead() gives the device back. Context: may
+ * sleep; not from virtblk_recover_work(). Return: false if the disk is dead or
+ * paused.
  */
 bool virtblk_claim(struct virtblk *vblk, enum virtblk_state state)
 {
 	while (!virtblk_try_claim(vblk, state)) {
 		if (READ_ONCE(vblk->state) == VIRTBLK_DEAD || vblk->paused)
 			return false;
-		/* It may be somebody else, who is about to pause it. */
+		/* No recovery: another task owns the device, and may pause it. */
 		if (!flush_work(&vblk->recover_work))
 			usleep_range(1000, 2000);
 	}
@@ -84,8 +88,8 @@ bool virtblk_claim(struct virtblk *vblk, enum virtblk_state state)
 }
 
 /**
- * virtblk_set_dead() - from now on every request fails
- * @vblk: the disk, which the caller is in charge of
+ * virtblk_set_dead() - make the disk dead: every request fails from now on
+ * @vblk: the disk, which the caller owns
  */
 void virtblk_set_dead(struct virtblk *vblk)
 {
@@ -98,12 +102,12 @@ void virtblk_set_dead(struct virtblk *vblk)
 }
 
 /**
- * virtblk_recover() - the device has to be reset
+ * virtblk_recover() - start a recovery that resets the device
  * @vblk: the disk
- * @why: for people
- * @count: one of vblk->counts that goes with it, or NULL
+ * @why: reason, for the log
+ * @count: member of vblk->counts to increment, or NULL
  *
- * Context: any.
+ * Does nothing if the disk is not live. Context: any.
  */
 void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 {
@@ -118,12 +122,13 @@ void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 }
 
 /**
- * virtblk_recover_queue() - one queue has to be reset
+ * virtblk_recover_queue() - start a recovery that resets one queue
  * @vvq: the queue
- * @why: for people
- * @count: one of vblk->counts that goes with it, or NULL
+ * @why: reason, for the log
+ * @count: member of vblk->counts to increment, or NULL
  *
- * Context: any.
+ * If the queue cannot be reset alone, the recovery resets the device. Context:
+ * any.
  */
 void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 			   unsigned int *count)
@@ -143,8 +148,8 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 }
 
 /**
- * virtblk_set_live() - requests may go to the device from now on
- * @vblk: the disk, which the caller is in charge of
+ * virtblk_set_live() - make the disk live: requests go to the device from now on
+ * @vblk: the disk, which the caller owns
  *
  * Context: any.
  */
@@ -153,7 +158,7 @@ void virtblk_set_live(struct virtblk *vblk)
 	unsigned int i;
 
 	vblk->in_recovery = false;
-	/* What was found broken before, found nobody who would repair it. */
+	/* An error that was found before could not start a recovery. */
 	smp_store_mb(vblk->state, VIRTBLK_LIVE);
 	for (i = 0; i < vblk->nvqs; i++) {
 		if (READ_ONCE(vblk->vqs[i].vq.broken))
@@ -163,7 +168,7 @@ void virtblk_set_live(struct virtblk *vblk)
 }
 
 /**
- * virtblk_check_status() - does the device say that it is well
+ * virtblk_check_status() - start a recovery if the device status shows an error
  * @vblk: the disk
  *
  * Context: may sleep. Return: false if a recovery was started.
@@ -179,7 +184,7 @@ bool virtblk_check_status(struct virtblk *vblk)
 	else if (status & VIRTIO_S_NEEDS_RESET)
 		virtblk_recover(vblk, "device needs a reset", NULL);
 	else if (!(status & VIRTIO_S_DRIVER_OK))
-		virtblk_recover(vblk, "device forgot its driver", NULL);
+		virtblk_recover(vblk, "device cleared DRIVER_OK", NULL);
 	else
 		return true;
 	return false;

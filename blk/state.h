@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Who is in charge of the device, and how a recovery starts. */
+/* State of a disk: which task owns the device, and how a recovery starts. */
 #ifndef _BLK_STATE_H
 #define _BLK_STATE_H
 

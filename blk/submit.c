@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The disk: requests on their way to the device.
+ * Submission of requests.
  *
- *	virtio_queue_rq(s)	the block layer has a request with a tag
- *	  virtblk_add_plain	header and descriptors, in the tag's slot
- *	  virtqueue_add		the tag is the head
- *	  virtqueue_notify	if the device asked for it
+ *	virtio_queue_rq(s)	the block layer dispatches a request with a tag
+ *	  virtblk_add_plain	fills header and descriptors in the tag's slot
+ *	  virtqueue_add		makes them available; the tag is the head
+ *	  virtqueue_notify	kicks the device, if it needs a kick
  *				... the device works ...
  *	virtblk_done		see blk/complete.c
  *
@@ -17,7 +17,7 @@
  *	 driver   driver writes (write),   device
  *	 writes   device writes (read)     writes
  *
- * Header, status and the table of these descriptors lie in the slot of the
+ * Header, status and the table of these descriptors are in the slot of the
  * request's tag; see blk/mem.c.
  */
 #include <linux/slab.h>
@@ -27,7 +27,7 @@
 #include "compat/blk.h"
 #include "trace/virtio_lite_trace.h"
 
-/* Where the parts of a request lie, for the driver and for the device. */
+/* Addresses of a request's slot and table, for the driver and for the device. */
 struct virtblk_place {
 	struct virtblk_slot *slot;
 	dma_addr_t slot_dma;
@@ -35,7 +35,7 @@ struct virtblk_place {
 	dma_addr_t desc_dma;
 };
 
-/* All of it in the slot of the request's tag. */
+/* The place of a request whose table is in the slot of its tag. */
 static __always_inline struct virtblk_place
 virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
 {
@@ -49,7 +49,7 @@ virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
 	return at;
 }
 
-/* The same, unless virtblk_take() borrowed a longer table. */
+/* The place of a request whose table is in its slot, or borrowed from blocks. */
 static __always_inline struct virtblk_place
 virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
 {
@@ -68,10 +68,10 @@ virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
 }
 
 /*
- * Hand a request over whose first @n descriptors are filled. The last one is
- * for the status byte, preset to what no device writes: one that stays silent
- * does not succeed. @packed is the format of the ring, a constant where it
- * counts.
+ * Make a request available whose first @n descriptors are filled. One more is for
+ * the status byte, preset to a value that no device writes: so a request without
+ * an answer does not succeed. @packed is the format of the ring, a constant in
+ * the hot path.
  */
 static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
 					    struct request *rq,
@@ -93,7 +93,7 @@ static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
 	return page_to_phys(bv->bv_page) + bv->bv_offset;
 }
 
-/* Where the data of a bio starts, which may be within its first vector. */
+/* Address of a bio's data, which may start inside of its first vector. */
 static __always_inline u64 virtblk_bio_addr(const struct bio *bio)
 {
 	return page_to_phys(mp_bvec_iter_page(bio->bi_io_vec, bio->bi_iter)) +
@@ -136,8 +136,9 @@ static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
 }
 
 /*
- * Each vector of each bio is one segment, and one descriptor. The block layer's
- * own iterators ask of every vector what is true of the first and the last only.
+ * Fill one descriptor for each vector of each bio. The block layer's iterators
+ * check every vector for what only the first and the last need, so they are not
+ * used here.
  */
 static noinline int virtblk_add_segments(struct virtblk_vq *vvq,
 					 struct request *rq,
@@ -149,8 +150,8 @@ static noinline int virtblk_add_segments(struct virtblk_vq *vvq,
 }
 
 /*
- * The same where a descriptor may be too short for a vector (SIZE_MAX), or its
- * address is what virtblk_map() noted for each piece (ACCESS_PLATFORM).
+ * The same if a vector may need several descriptors (SIZE_MAX), or if
+ * virtblk_map() has mapped each piece (ACCESS_PLATFORM).
  */
 static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 			      struct vring_desc *desc, u16 flags)
@@ -187,8 +188,8 @@ static __always_inline bool virtblk_is_rw(enum req_op op)
 }
 
 /*
- * Reads and writes of few segments, which is nearly all of them: nothing to
- * borrow, to map or to cut, so nothing can fail.
+ * Reads and writes with few segments, as nearly all are: they borrow, map and
+ * split nothing, so nothing can fail.
  */
 static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 			     const struct request *rq)
@@ -217,7 +218,7 @@ static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
 	}
 }
 
-/* The format of the ring is a branch: two straight ways behind it. */
+/* One branch for the format of the ring; it is a constant in the callees. */
 static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
 					      struct request *rq)
 {
@@ -228,11 +229,11 @@ static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
 }
 
 /*
- * Everything else. What it needs besides its slot is taken first, which can
- * fail, and given back by virtblk_release().
+ * All other requests. virtblk_take() borrows and maps what they need besides
+ * their slot, which can fail; virtblk_release() takes it back.
  */
 
-/* How long the table of a request can get, with the data of a discard. */
+/* Largest length of a request's table in descriptors, with ranges behind them. */
 static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 				    struct request *rq)
 {
@@ -246,7 +247,7 @@ static unsigned int virtblk_nr_desc(const struct virtblk_vq *vvq,
 	return VIRTBLK_PAYLOAD_DESC;
 }
 
-/* The same in the ring: one descriptor covers all ranges of a discard. */
+/* Ring slots without INDIRECT_DESC: one descriptor covers the ranges. */
 static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
 				     struct request *rq)
 {
@@ -255,8 +256,9 @@ static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
 }
 
 /*
- * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which stays in this file, if other
- * requests of this queue hold what is needed; or what to tell the block layer.
+ * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which the block layer never sees, if
+ * other requests of this queue have borrowed the blocks; else the status for the
+ * block layer.
  */
 static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 					    struct request *rq)
@@ -274,7 +276,7 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 			vbr->holds = true;
 			return BLK_STS_OK;
 		case REQ_OP_ZONE_APPEND:
-			/* Where it went has to be read when it comes back. */
+			/* Completion has to read the sector that was written. */
 			vbr->holds = true;
 			data = true;
 			break;
@@ -295,13 +297,13 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 static __always_inline blk_status_t virtblk_take(struct virtblk_vq *vvq,
 						 struct request *rq)
 {
-	/* Somebody waits for these, one after the other. */
+	/* Tasks wait for flushes, so these take the short path. */
 	if (req_op(rq) == REQ_OP_FLUSH)
 		return BLK_STS_OK;
 	return __virtblk_take(vvq, rq);
 }
 
-/* Discard, write zeroes: the data is a list of ranges. Returns its length. */
+/* Fill the ranges of a discard or write zeroes. Returns their length in bytes. */
 static unsigned int virtblk_fill_ranges(struct request *rq,
 					struct virtio_blk_range *range,
 					u32 flags)
@@ -328,7 +330,7 @@ static unsigned int virtblk_fill_ranges(struct request *rq,
 	return i * sizeof(*range);
 }
 
-/* The device may give the space back, if it says that it can (section 5.2.6). */
+/* Let write zeroes deallocate sectors, if the device can (section 5.2.6). */
 static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
 				const struct request *rq)
 {
@@ -338,7 +340,7 @@ static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
 	return VIRTIO_BLK_RANGE_UNMAP;
 }
 
-/* Nothing but a header (BLK-REQ-I02: its sector is 0) and a status. */
+/* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */
 static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
 				       struct request *rq)
 {
@@ -353,8 +355,8 @@ static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
 }
 
 /*
- * Requests whose data are ranges, which lie behind their descriptors; their
- * sector is 0 too.
+ * Discard and write zeroes: the data are ranges, which are behind the descriptors
+ * in the table. The sector in the header is 0.
  */
 static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
 						 bool packed,
@@ -411,7 +413,7 @@ static noinline void virtblk_add_long(struct virtblk_vq *vvq,
 		__virtblk_add_long(vvq, false, rq);
 }
 
-/* A write whose place the device chooses, and tells behind the data. */
+/* Zone append: the device chooses the sector, and writes it behind the data. */
 static noinline void virtblk_add_append(struct virtblk_vq *vvq,
 					struct request *rq)
 {
@@ -430,7 +432,7 @@ static noinline void virtblk_add_append(struct virtblk_vq *vvq,
 	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
 }
 
-/* What user space or the driver asks, of the device itself or of its zones. */
+/* Rare requests, see blk/command.c. */
 static noinline void virtblk_add_rare(struct virtblk_vq *vvq,
 				      struct request *rq)
 {
@@ -440,8 +442,9 @@ static noinline void virtblk_add_rare(struct virtblk_vq *vvq,
 }
 
 /*
- * The caller holds the submission lock, and has what virtblk_take() took. Each
- * way is a function of its own, so that the short ones pay for nothing else.
+ * Add a request that is not plain. The caller holds the submission lock, and has
+ * called virtblk_take(). Each operation has a function of its own, so that the
+ * short ones save no registers for the others.
  */
 static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -460,8 +463,9 @@ static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /*
- * No ring slots or no table: the block layer keeps the request, and the queue
- * stands still until virtblk_done() brings some back. It may just have.
+ * There are too few ring slots or blocks: stop the queue until completion returns
+ * some; the block layer keeps the request. Some may have been returned just now,
+ * so check again after the stop.
  */
 static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 					  struct request *rq)
@@ -471,7 +475,7 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 
 	spin_lock(&vvq->lock);
 	blk_mq_stop_hw_queue(vvq->hctx);
-	/* In this order: who sees that it waits can start it. */
+	/* The stop comes first: whoever sees @waiting starts the queue. */
 	smp_store_release(&vvq->waiting, true);
 	/* Pairs with virtblk_restart_queue(): one of the two sees the other. */
 	smp_mb();
@@ -480,11 +484,11 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	spin_unlock(&vvq->lock);
 	if (room)
 		blk_mq_start_stopped_hw_queue(vvq->hctx, true);
-	/* Not DEV_RESOURCE: batches end without the restart that it expects. */
+	/* Not DEV_RESOURCE: requests that end in a batch do not restart the queue. */
 	return BLK_STS_RESOURCE;
 }
 
-/* The queue is being reset, or it is dead. */
+/* The queue is quiesced for a reset, or it is dead. */
 static noinline blk_status_t virtblk_refuse(struct virtblk_vq *vvq,
 					    struct request *rq)
 {
@@ -497,11 +501,11 @@ static noinline blk_status_t virtblk_refuse(struct virtblk_vq *vvq,
 /**
  * virtio_queue_rq() - ->queue_rq: send a request to the device
  * @hctx: the hardware queue
- * @bd: the request, and whether others follow at once
+ * @bd: the request, and whether it is the last one for now
  *
- * Context: what the block layer calls it in; may not sleep. Return: BLK_STS_OK;
- * BLK_STS_RESOURCE if the request has to come again later; BLK_STS_IOERR if the
- * disk is dead; BLK_STS_NOTSUPP for what the device cannot do.
+ * Context: as any ->queue_rq; may not sleep. Return: BLK_STS_OK; BLK_STS_RESOURCE
+ * if the block layer has to dispatch the request again later; BLK_STS_IOERR if
+ * the disk is dead; BLK_STS_NOTSUPP if the device cannot do it.
  */
 blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 			     const struct blk_mq_queue_data *bd)
@@ -549,7 +553,7 @@ out_release:
 	return sts;
 }
 
-/* Wake the device for what was added, if it asked for that. */
+/* Release the submission lock, and kick the device if it needs a kick. */
 static void virtblk_commit(struct virtblk_vq *vvq)
 	__releases(&vvq->lock)
 {
@@ -561,10 +565,10 @@ static void virtblk_commit(struct virtblk_vq *vvq)
 }
 
 /**
- * virtio_commit_rqs() - ->commit_rqs: notify the device of what was added
+ * virtio_commit_rqs() - ->commit_rqs: kick the device for requests that were added
  * @hctx: the hardware queue
  *
- * The block layer announced more requests than it had.
+ * The block layer calls this if no request followed one that was not the last.
  */
 void virtio_commit_rqs(struct blk_mq_hw_ctx *hctx)
 {
@@ -574,13 +578,13 @@ void virtio_commit_rqs(struct blk_mq_hw_ctx *hctx)
 	virtblk_commit(vvq);
 }
 
-/* One of a batch; the caller holds the submission lock. */
+/* Add one request of a batch; the caller holds the submission lock. */
 static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
 					      struct request *rq)
 {
 	bool plain = virtblk_is_plain(vvq, rq);
 
-	/* Not past a request that waits for what this one would take. */
+	/* Do not overtake a request that waits for blocks. */
 	if (unlikely(!plain &&
 		     (READ_ONCE(vvq->waiting) || virtblk_take(vvq, rq)))) {
 		virtblk_release(vvq, rq);
@@ -597,10 +601,11 @@ static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
 
 /**
  * virtio_queue_rqs() - ->queue_rqs: send a plugged batch to the device
- * @rqlist: requests, all for one disk
+ * @rqlist: requests, all of one disk
  *
- * Takes one lock and makes one decision about a kick for each queue. What is
- * left in @rqlist comes again through virtio_queue_rq(), which can wait.
+ * For each queue this takes the submission lock once, and kicks at most once. The
+ * block layer sends requests that are left in @rqlist through virtio_queue_rq(),
+ * which can wait.
  */
 void virtio_queue_rqs(compat_rq_list *rqlist)
 {

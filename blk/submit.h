@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Requests on their way to the device. */
+/* Submission of requests. */
 #ifndef _BLK_SUBMIT_H
 #define _BLK_SUBMIT_H
 

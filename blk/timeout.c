@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * When a request does not come back. Its memory is the device's until the
- * device says otherwise or is reset, so it is never simply ended. And a device
- * that is only slow is not reset: QEMU finishes what is in flight first, and
- * stops a CPU of the guest meanwhile.
+ * The time-out handler: a request is late. The device owns its memory until it
+ * completes the request or is reset, so a time-out alone never ends a request. A
+ * device that is only slow is not reset, because QEMU would finish the requests
+ * in flight first, and block a CPU of the guest meanwhile.
  *
- *	it is in the ring	its interrupt was lost: take it
- *	the device is gone,	reset, which finds out whether it can be
- *	or asks for a reset	saved
- *	less than a stall	wait, whatever else comes back
- *	the device answers	its completion was lost: reset, and send it
- *	others of its kind	again
- *	nothing else comes	the device is slow, or its host is: wait
- *	the disk is added,	wait for a stall, then reset; if what was sent
- *	or removed		again does not come back either, it fails
+ *	the request is used	its interrupt was lost: complete it
+ *	the device is gone,	reset the device
+ *	or needs a reset
+ *	it is late for less	wait, whatever other requests do
+ *	than a stall
+ *	others of its kind	its completion was lost: reset the queue or the
+ *	come back		device, and send the request again
+ *	no others come back	the device or its host is slow: wait
+ *	the disk is added	wait for a stall, then reset the device; if the
+ *	or removed		request is late again, it fails
  *
- * blk/evidence.c finds out what the device answers. All times are multiples of
- * queue/io_timeout of the disk: a stall is stall_timeouts of them, and what is
- * lost is found before lost_timeouts of them have passed.
+ * blk/evidence.c finds out whether others come back. All times are multiples of
+ * the disk's queue/io_timeout: a stall is stall_timeouts of them, and a lost
+ * completion is found before lost_timeouts of them have passed.
  */
 #include <linux/log2.h>
 #include <linux/module.h>
@@ -28,9 +29,9 @@
 #include "blk/timeout.h"
 #include "compat/blk.h"
 
-/* A request that is late is looked at this often, or with each io_timeout. */
+/* The time-out of a late request, unless io_timeout is shorter. */
 #define LATE_AGAIN	(5 * HZ)
-/* A replay on a disk that is added or removed has so many time-outs. */
+/* Time-outs until a replay is overdue while the disk is added or removed. */
 #define BOUNDED_REPLAY	2
 
 enum virtblk_action { ACTION_AUTO, ACTION_WAIT, ACTION_RESET, ACTION_FAIL };
@@ -66,9 +67,9 @@ static const struct kernel_param_ops virtblk_action_ops = {
 
 module_param_cb(timeout_action, &virtblk_action_ops, NULL, 0644);
 MODULE_PARM_DESC(timeout_action,
-		 "Of a request that is late: auto, wait, reset the device, or reset it and fail the request (default: auto)");
+		 "What to do about a late request: auto, wait, reset (the device), or fail (reset it, and fail the request) (default: auto)");
 
-/* A day: more would overflow what the block layer keeps. */
+/* A day, in seconds: the block layer keeps jiffies in an unsigned int. */
 #define TIMEOUT_MAX	86400
 /* So many time-outs of a day still fit 32 bits of jiffies. */
 #define MULTIPLE_MAX	40
@@ -109,14 +110,16 @@ MODULE_PARM_DESC(lost_timeouts,
 		 "A completion that is lost is found within so many time-outs (default: 8)");
 
 /**
- * virtblk_request_timeout() - when a request is late, in jiffies
+ * virtblk_request_timeout() - the time-out of a new disk
+ *
+ * Return: the parameter request_timeout, in jiffies.
  */
 unsigned int virtblk_request_timeout(void)
 {
 	return READ_ONCE(request_timeout) * HZ;
 }
 
-/* How long a request is in flight, in jiffies; it is late. */
+/* How long a late request has been in flight, in jiffies. */
 static u32 virtblk_age(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -124,7 +127,7 @@ static u32 virtblk_age(struct request *rq)
 	return (u32)jiffies - vbr->submitted;
 }
 
-/* How long a request may take for certain, in jiffies: more with each replay. */
+/* How long a request may take in any case, in jiffies: longer with each replay. */
 static u32 virtblk_stall(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -132,7 +135,7 @@ static u32 virtblk_stall(struct request *rq)
 	return rq->q->rq_timeout * (1 + vbr->replays) * READ_ONCE(stall_timeouts);
 }
 
-/* When evidence decides: between the two bounds, with time left for a reset. */
+/* Age at which evidence decides, in jiffies: lost_timeouts minus time to reset. */
 static u32 virtblk_patience(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -143,8 +146,9 @@ static u32 virtblk_patience(struct request *rq)
 }
 
 /*
- * The interrupt of @rq may have been lost, or its poller: look into the ring.
- * Nobody else ends @rq meanwhile, so that what is noted is of no other request.
+ * Reap the ring: the interrupt of @rq may have been lost, or the task that polled
+ * for it may be gone. No one else completes @rq meanwhile, so virtblk_note_late()
+ * notes @rq and no other request of its tag. Returns true if @rq has ended.
  */
 static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -164,33 +168,33 @@ static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 	return ended;
 }
 
-/* A check of a read is a read, and that of a flush a flush. */
+/* Is the check of @rq itself a later request of the same kind? */
 static bool virtblk_check_is_younger(const struct request *rq)
 {
 	return req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_FLUSH;
 }
 
-/* The device is done with others, so @rq is not slow: its completion is lost. */
+/* Is @rq lost and not slow? It is if the device completes others of its kind. */
 static bool virtblk_is_lost(struct virtblk_vq *vvq, struct request *rq)
 {
 	u32 age = virtblk_age(rq), patience = virtblk_patience(rq);
 	bool younger = virtblk_younger_came_back(vvq->vblk, rq);
 	bool quiet = virtblk_is_quiet(vvq->vblk, rq, patience);
 
-	/* The status is the last that a device writes: it is done with @rq. */
+	/* A device writes the status last, so it has finished @rq. */
 	if (READ_ONCE(vvq->slots[rq->tag].status) != VIRTIO_BLK_S_UNWRITTEN)
 		return age >= virtblk_stall(rq);
-	/* Asked early, so that the answer is there when it counts. */
+	/* The check is sent early, to have its answer in time. */
 	if (age < virtblk_stall(rq) / 2)
 		return false;
 	if (virtblk_check(vvq, rq))
 		return age >= patience &&
 		       (younger || quiet || virtblk_check_is_younger(rq));
-	/* It cannot be asked, or the answer is late too. */
+	/* There is no check, or the check is late, too. */
 	return younger && age >= (vvq->check ? 2 * patience : patience);
 }
 
-/* Somebody waits for the disk: a replay is given little, and the last one. */
+/* While a task adds or removes the disk, is @rq in flight for too long? */
 static bool virtblk_is_overdue(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -199,7 +203,7 @@ static bool virtblk_is_overdue(struct request *rq)
 	return virtblk_age(rq) >= rq->q->rq_timeout * limit;
 }
 
-/* At first, and when the number of time-outs has doubled. */
+/* Warn when a request is first late, and when the number of time-outs doubles. */
 static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
 			      bool first)
 {
@@ -222,7 +226,7 @@ static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
 				     (unsigned long long)blk_rq_pos(rq), seconds);
 }
 
-/* Returns whether a reset was started. */
+/* Returns true if a recovery was started. */
 static bool virtblk_give_up_waiting(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
@@ -253,10 +257,11 @@ static bool virtblk_give_up_waiting(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_timeout() - ->timeout: a request does not come back
- * @rq: in flight for longer than io_timeout
+ * virtblk_timeout() - ->timeout: decide what to do about a late request
+ * @rq: the request
  *
- * Context: a worker of the block layer; may sleep.
+ * Context: a worker of the block layer; may sleep. Return: BLK_EH_DONE if the
+ * request has ended, else BLK_EH_RESET_TIMER.
  */
 enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 {
@@ -265,7 +270,7 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 	struct virtblk *vblk = vvq->vblk;
 	bool first = !vbr->late;
 
-	/* A recovery will bring it back, or end it. */
+	/* A recovery requeues or ends the request. */
 	if (READ_ONCE(vblk->state) != VIRTBLK_LIVE)
 		return BLK_EH_RESET_TIMER;
 
@@ -283,7 +288,7 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 	if (!virtblk_check_status(vblk) || virtblk_give_up_waiting(vvq, rq))
 		return BLK_EH_RESET_TIMER;
 	virtblk_warn_late(vvq, rq, first);
-	/* A notification may have been lost on the way: one more harms nobody. */
+	/* A kick may have been lost, and one more does no harm. */
 	virtqueue_notify(&vvq->vq);
 	return BLK_EH_RESET_TIMER;
 }

@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Host-managed zones: section 5.2.6, "zoned block devices". Within most zones
- * data is written in order only, from a write pointer on.
+ * Host-managed zones: section 5.2.6, "zoned block devices". Most zones accept
+ * data only at their write pointer, one write after the other.
  *
- *	accept		the model is read before FEATURES_OK: what this kernel
- *			cannot drive is refused there
- *	limits		sizes and counts, made sane
- *	report		zone by zone, as the device sees them; each is checked
- *	check		the block layer looks at all of them: at probe, and
- *			again when the disk was resized
+ *	accept		reads the model before FEATURES_OK, and refuses a device
+ *			that this kernel cannot drive
+ *	limits		reads and validates sizes and counts
+ *	report		queries zones, and validates each
+ *	check		has the block layer read all zones: at probe, and when
+ *			the size of the disk has changed
  *
- * Requests to zones are in blk/command.c.
+ * blk/command.c sends the requests to zones.
  */
 #include <linux/log2.h>
 #include "blk/command.h"
 #include "blk/zoned.h"
 #include "compat/blk.h"
 
-/* Bytes of a report; more zones take more reports. */
+/* Largest report, in bytes; the zones of a disk may need several. */
 #define VIRTBLK_REPORT_MAX	SZ_64K
-/* More than any disk has; the block layer keeps a bit for each. */
+/* More than any disk has; the block layer keeps a bit for each zone. */
 #define VIRTBLK_MAX_ZONES	SZ_16M
-/* The block layer keeps memory for so many: to do with fewer is no harm. */
+/* The block layer allocates memory for each of these; fewer are allowed. */
 #define VIRTBLK_MAX_OPEN_ZONES	SZ_16K
 
 /**
- * virtblk_accept_zones() - last word on ZONED; see struct virtio_driver
- * @vdev: a modern device that offers it, before FEATURES_OK
- * @features: about to be accepted
+ * virtblk_accept_zones() - accept ZONED only from a host-managed disk
+ * @vdev: a modern device that offers ZONED, before FEATURES_OK
+ * @features: the features that the driver will accept
  *
- * Return: 0; -ENODEV, with a message, if the disk cannot be driven (BLK-INIT-08).
+ * Return: 0; -ENODEV, after a message, if this kernel cannot drive the disk
+ * (BLK-INIT-08).
  */
 int virtblk_accept_zones(struct virtio_device *vdev, u64 *features)
 {
 	u8 model = virtio_cread8(vdev, VIRTIO_BLK_CFG_ZONED_MODEL);
 
-	/* BLK-INIT-10, BLK-INIT-11: all others are disks like any other. */
+	/* BLK-INIT-10, BLK-INIT-11: other models are driven without zones. */
 	if (model != VIRTIO_BLK_Z_HM) {
 		*features &= ~VIRTIO_BIT(BLK_ZONED);
 		return 0;
@@ -51,11 +52,11 @@ int virtblk_accept_zones(struct virtio_device *vdev, u64 *features)
 }
 
 /**
- * virtblk_read_zones() - what the device says of its zones in general
+ * virtblk_read_zones() - read and validate the config fields of zones
  * @vdev: the device, after FEATURES_OK
- * @lim: filled
+ * @lim: filled; its other fields were read
  *
- * Return: 0; an error, with a message, if it cannot be used.
+ * Return: 0; an error, after a message, if the device cannot be driven.
  */
 int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim)
 {
@@ -92,7 +93,7 @@ int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim)
 	}
 	lim->max_open = min(lim->max_open, VIRTBLK_MAX_OPEN_ZONES);
 	lim->max_active = min(lim->max_active, VIRTBLK_MAX_OPEN_ZONES);
-	/* 0 stands for a device that cannot: the block layer then writes. */
+	/* 0 means that the device has no zone append: the block layer writes then. */
 	lim->max_append = virtio_cread32(vdev, VIRTIO_BLK_CFG_ZONE_MAX_APPEND);
 	lim->max_append = min(lim->max_append, lim->zone_sectors);
 	lim->max_append = round_down(lim->max_append,
@@ -108,8 +109,8 @@ int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim)
 #ifdef COMPAT_HAVE_ZONED
 
 /*
- * One zone as the device reports it, checked against where it has to be. What
- * write pointers of zones that have none say is nothing (BLK-ZONE-I02).
+ * Validate the report of the zone that starts at @sector, and convert it. Zones
+ * without a write pointer report one that means nothing (BLK-ZONE-I02).
  */
 static int virtblk_parse_zone(struct virtblk *vblk, sector_t sector,
 			      const struct virtio_blk_zone *from,
@@ -182,7 +183,7 @@ static int virtblk_report_to(struct virtblk *vblk, struct virtio_mem *mem,
 			err = virtblk_parse_zone(vblk, sector, &report->zones[i],
 						 &zone);
 			if (err) {
-				virtio_err(vblk->vdev, "%s: the device's report of the zone at %llu makes no sense\n",
+				virtio_err(vblk->vdev, "%s: the device's report of the zone at %llu is invalid\n",
 					   vblk->disk->disk_name,
 					   (unsigned long long)sector);
 				return err;
@@ -197,7 +198,7 @@ static int virtblk_report_to(struct virtblk *vblk, struct virtio_mem *mem,
 	return done;
 }
 
-/* Memory for a report of so many zones, or of fewer. */
+/* Allocate memory for a report of @nr_zones zones, or of fewer. */
 static int virtblk_alloc_report(struct virtblk *vblk, struct virtio_mem *mem,
 				unsigned int nr_zones)
 {
@@ -215,13 +216,13 @@ static int virtblk_alloc_report(struct virtblk *vblk, struct virtio_mem *mem,
 }
 
 /**
- * virtblk_report_zones() - tell the block layer of zones
- * @disk: a zoned disk
- * @sector: in the first of them
- * @nr_zones: at most
- * @to: who wants to know
+ * virtblk_report_zones() - report zones to the block layer
+ * @disk: the disk
+ * @sector: sector in the first zone
+ * @nr_zones: largest number of zones to report
+ * @to: callback of the block layer for each zone
  *
- * Context: may sleep. Return: how many there were, or an error.
+ * Context: may sleep. Return: number of zones that were reported, or an error.
  */
 int virtblk_report_zones(struct gendisk *disk, sector_t sector,
 			 unsigned int nr_zones, const struct compat_report *to)
@@ -247,11 +248,11 @@ int virtblk_report_zones(struct gendisk *disk, sector_t sector,
 #endif
 
 /**
- * virtblk_zones_fit() - has a disk of this size few enough zones
+ * virtblk_zones_fit() - has a disk of this size at most VIRTBLK_MAX_ZONES
  * @vblk: the disk
- * @capacity: sectors
+ * @capacity: size in sectors
  *
- * Return: false, with a message, if the block layer cannot keep a bit for each.
+ * Return: false, after a message, if it has more.
  */
 bool virtblk_zones_fit(struct virtblk *vblk, u64 capacity)
 {
@@ -263,11 +264,11 @@ bool virtblk_zones_fit(struct virtblk *vblk, u64 capacity)
 }
 
 /**
- * virtblk_check_zones() - let the block layer look at all zones
- * @vblk: the disk; requests reach the device, and the capacity is set
+ * virtblk_check_zones() - have the block layer read all zones
+ * @vblk: the disk; it is not quiesced, and its capacity is set
  *
- * Context: may sleep, and waits for requests: not while these are stopped.
- * Return: 0, also for a disk without zones, or an error with a message.
+ * Context: may sleep; waits for requests. Return: 0, also for a disk without
+ * zones; an error, after a message.
  */
 int virtblk_check_zones(struct virtblk *vblk)
 {
