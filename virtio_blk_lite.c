@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The disk driver: from virtblk_probe(), which turns a device into vdX, to
- * virtblk_remove(), after which nothing of it is left but what is still open.
+ * The disk driver: virtblk_probe() makes a disk, vdX, of a device, and
+ * virtblk_remove() removes it; only data of a disk that is still open stays.
  *
  *	virtblk_probe
- *	  virtblk_read_limits	what the device says of itself
- *	  virtblk_init_queues	interrupts, rings, slots
- *	  virtblk_init_tags	one tag per slot
- *	  compat_alloc_disk	a disk that nobody sees yet
- *	  virtio_device_ready	DRIVER_OK
- *	  virtblk_add_disk	its name; partitions are read
+ *	  virtblk_read_limits	reads and validates the config
+ *	  virtblk_init_queues	allocates interrupts, rings, slots
+ *	  virtblk_init_tags	allocates a tag per slot
+ *	  virtblk_init_disk	allocates the disk, chooses its name
+ *	  virtio_device_ready	sets DRIVER_OK
+ *	  virtblk_add_disk	adds the disk; the kernel reads its partitions
  *
- * The rest of it is in blk/:
+ * The rest is in blk/:
  *
- *	submit.c	requests on their way to the device
- *	command.c	those that are rare
- *	mem.c		slots and tables, what a request borrows
- *	complete.c	requests on their way back
- *	queues.c	how many queues, how deep, which CPU uses which
- *	limits.c	the configuration of the device, validated
- *	config.c	its changes
- *	cache.c		its write cache
- *	zoned.c		its zones
- *	attrs.c		what user space asks
- *	state.c		who is in charge of the device
- *	reset.c		how it is reset and set up again
- *	recover.c	when, and how often
- *	timeout.c	requests that do not come back in time
- *	evidence.c	whether they are slow or lost
- *	resize.c	rings of another size
- *	power.c		removal, sleep, resets from outside
+ *	submit.c	submission of requests
+ *	command.c	rare requests: secure erase, queries, zones
+ *	mem.c		slots, and the blocks and mappings that a request borrows
+ *	complete.c	completion of requests
+ *	queues.c	number and depth of queues, and which CPU uses which
+ *	limits.c	the device's configuration, read and validated
+ *	config.c	config changes
+ *	cache.c		the write cache
+ *	zoned.c		zones
+ *	attrs.c		attributes in sysfs, unique id, geometry
+ *	state.c		the state of a disk: who owns the device
+ *	reset.c		how the device or a queue is reset and reinitialised
+ *	recover.c	recovery: which of the two is reset, and how often
+ *	timeout.c	late requests
+ *	evidence.c	evidence that tells lost requests from slow ones
+ *	resize.c	resizing of the rings
+ *	power.c		removal, sleep, shutdown, resets from outside of the driver
  */
 #include <linux/hdreg.h>
 #include <linux/idr.h>
@@ -57,7 +57,7 @@
 static int virtblk_major;
 static DEFINE_IDA(virtblk_index_ida);
 
-/* A device that is silent for so long does not keep the next one from probing. */
+/* Probe waits for the disk unless the device is silent for so long. */
 #define ADD_SILENCE		HZ
 
 static const struct blk_mq_ops virtblk_mq_ops = {
@@ -82,7 +82,7 @@ static int virtblk_init_tags(struct virtblk *vblk)
 	set->flags = COMPAT_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->cmd_size = sizeof(struct virtblk_req);
 	set->driver_data = vblk;
-	/* For checks, where that leaves enough; see blk/evidence.c. */
+	/* One tag for checks, if enough others are left; see blk/evidence.c. */
 	set->reserved_tags = set->queue_depth > 2;
 	set->timeout = virtblk_request_timeout();
 	return blk_mq_alloc_tag_set(set);
@@ -105,7 +105,7 @@ static int virtblk_has_name(struct device *dev, const void *name)
 	return !strcmp(dev_name(dev), name);
 }
 
-/* The first name that is free, also of disks of upstream's driver. */
+/* Choose the first free name; upstream's driver may use some, too. */
 static int virtblk_choose_name(struct virtblk *vblk)
 {
 	struct gendisk *disk = vblk->disk;
@@ -141,7 +141,7 @@ static void virtblk_free(struct virtblk *vblk)
 	kfree(vblk);
 }
 
-/* Whoever had the disk open may outlive the device; this frees the rest. */
+/* ->free_disk: a disk may stay open after its device was removed. */
 static void virtblk_free_disk(struct gendisk *disk)
 {
 	virtblk_free(disk->private_data);
@@ -179,8 +179,8 @@ static int virtblk_add_disk(struct virtblk *vblk)
 }
 
 /*
- * Adding a disk reads its partitions, and a device may never answer. So that
- * neither other devices nor an unbind wait for it, probe leaves it to this work.
+ * Adding a disk reads its partitions, and a device may never answer. This is a
+ * work, so that neither the probe of other devices nor an unbind waits for it.
  */
 static void virtblk_add_work(struct work_struct *work)
 {
@@ -204,7 +204,7 @@ static void virtblk_add_work(struct work_struct *work)
 	complete(&vblk->add_done);
 }
 
-/* Returns the error of the work, or 0 if it goes on without probe. */
+/* Returns the result of add_work, or 0 if that is still running. */
 static int virtblk_wait_added(struct virtblk *vblk)
 {
 	u32 before, reaps = virtblk_count_reaps(vblk);
@@ -249,8 +249,8 @@ static int virtblk_init_disk(struct virtblk *vblk)
 }
 
 /*
- * Undo all of probe. add_work has ended, and whoever may start other works was
- * stopped; a disk that was added is deleted, and freed by its last user.
+ * Undo all of probe. add_work has ended, and no config change starts another
+ * work. If the disk was added, its last user frees it.
  */
 static void virtblk_del_disk(struct virtblk *vblk)
 {
@@ -271,7 +271,7 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	virtblk_free_evidence(vblk);
 	blk_mq_free_tag_set(&vblk->tag_set);
 	virtblk_del_queues(vblk);
-	/* Who still has the disk open finds no device any more. */
+	/* A task that has the disk open must not use the device any more. */
 	vblk->vdev = NULL;
 	mutex_unlock(&vblk->vdev_mutex);
 	if (added)
@@ -313,7 +313,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_disk;
 
-	/* Adding the disk reads its partitions, so the device has to work. */
+	/* Adding the disk reads its partitions, so DRIVER_OK comes first. */
 	virtio_device_ready(vdev);
 	virtblk_set_live(vblk);
 	queue_work(system_unbound_wq, &vblk->add_work);
@@ -343,11 +343,11 @@ static void virtblk_remove(struct virtio_device *vdev)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
-	/* The disk goes: no event may change its size or cache meanwhile. */
+	/* No event may change the size or the cache mode of the disk any more. */
 	WRITE_ONCE(vblk->removing, true);
-	/* Who paused it for a reset from outside did not get that. */
+	/* A reset from outside may have paused the disk, and never finished. */
 	virtblk_reset_done(vdev, -ENODEV);
-	/* A device that is gone finishes nothing: do not wait for it. */
+	/* A device that is gone completes no request: do not wait for any. */
 	if (vdev->regs->get_status(vdev) == VIRTIO_S_GONE)
 		virtblk_fail_all(vblk);
 	flush_work(&vblk->add_work);

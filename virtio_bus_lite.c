@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The virtio-lite bus: devices that a transport found, drivers that want them.
+ * The virtio-lite bus: it connects the devices of a transport with drivers.
  *
  *	PCI core                    finds 1af4:1001 or 1af4:1042
  *	  virtio_pci_probe          maps registers          virtio_pci_lite.c
  *	    register_virtio_device  puts virtioN on the bus       this file
  *	      virtio_dev_match      is there a driver for it?     this file
- *	      virtio_dev_probe      has the features negotiated   this file
+ *	      virtio_dev_probe      negotiates the features       this file
  *	        virtblk_probe       queues and disk         virtio_blk_lite.c
  *
- * The bus has its own name, so upstream's virtio bus and its drivers never
- * see these devices, and both can be loaded side by side.
+ * The bus has its own name, so upstream's virtio bus and its drivers do not see
+ * these devices, and both buses can be loaded at the same time.
  *
  *	bus/status.c	the device status: reset, DRIVER_OK, suspend
  *	bus/features.c	negotiation of feature bits
@@ -25,7 +25,7 @@
 
 static DEFINE_IDA(virtio_index_ida);
 
-/* What user space sees of a device: the same as on upstream's bus. */
+/* Attributes of a device: the same as on upstream's bus. */
 
 static ssize_t device_show(struct device *d, struct device_attribute *attr,
 			   char *buf)
@@ -63,7 +63,7 @@ static ssize_t features_show(struct device *d, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(features);
 
-/* Not "virtio:", or udev would load upstream's drivers for our devices. */
+/* Not "virtio:", or udev would load upstream's drivers for these devices. */
 #define VIRTIO_MODALIAS "virtio-lite:d%08Xv%08X"
 
 static ssize_t modalias_show(struct device *d, struct device_attribute *attr,
@@ -142,11 +142,12 @@ static struct bus_type virtio_lite_bus = {
 };
 
 /**
- * register_virtio_device() - put a device on the bus, which probes it
- * @vdev: filled by the transport, with dev.parent and dev.release
+ * register_virtio_device() - reset a device, and add it to the bus
+ * @vdev: the device, filled by the transport, with dev.parent and dev.release
  *
- * After this, also on failure, @vdev is let go of with put_device() only.
- * Context: may sleep. Return: 0, even where no driver wants it, or an error.
+ * The bus probes the device if it has a driver. After this, also after an error,
+ * only put_device() frees @vdev. Context: may sleep. Return: 0, also if no driver
+ * matches or its probe fails; an error if the device was not added.
  */
 int register_virtio_device(struct virtio_device *vdev)
 {
@@ -156,7 +157,7 @@ int register_virtio_device(struct virtio_device *vdev)
 	vdev->dev.bus = &virtio_lite_bus;
 	device_initialize(&vdev->dev);
 
-	/* Whatever firmware or an earlier kernel left running stops here. */
+	/* Firmware or an earlier kernel may have left the device running. */
 	err = virtio_reset_device(vdev);
 	if (err)
 		return err;
@@ -175,8 +176,10 @@ int register_virtio_device(struct virtio_device *vdev)
 }
 
 /**
- * unregister_virtio_device() - take a device off the bus
- * @vdev: a registered device; its driver's remove was called when this returns
+ * unregister_virtio_device() - remove a device from the bus
+ * @vdev: a registered device
+ *
+ * This calls remove of the device's driver. Context: may sleep.
  */
 void unregister_virtio_device(struct virtio_device *vdev)
 {
@@ -185,11 +188,11 @@ void unregister_virtio_device(struct virtio_device *vdev)
 }
 
 /**
- * virtio_device_freeze() - the device is about to lose its state
- * @vdev: the device; may have no driver
+ * virtio_device_freeze() - call the driver's freeze before the system sleeps
+ * @vdev: the device, which may have no driver
  * @keeps: see struct virtio_driver
  *
- * Return: 0 or the driver's error, which stops the suspend.
+ * Return: 0; the driver's error, which aborts the suspend.
  */
 int virtio_device_freeze(struct virtio_device *vdev, bool keeps)
 {
@@ -199,9 +202,11 @@ int virtio_device_freeze(struct virtio_device *vdev, bool keeps)
 }
 
 /**
- * virtio_device_restore() - the device has power again
- * @vdev: a device that virtio_device_freeze() was called for
- * @err: 0, or why it is of no use any more
+ * virtio_device_restore() - call the driver's restore after the system slept
+ * @vdev: the device, after virtio_device_freeze()
+ * @err: 0, or the error that makes the device unusable
+ *
+ * A device without a driver is reset. Return: 0 or an error.
  */
 int virtio_device_restore(struct virtio_device *vdev, int err)
 {
@@ -211,12 +216,13 @@ int virtio_device_restore(struct virtio_device *vdev, int err)
 }
 
 /**
- * virtio_device_reset_prepare() - the function is about to be reset from outside
- * @vdev: the device; may have no driver
+ * virtio_device_reset_prepare() - call the driver's reset_prepare
+ * @vdev: the device, which is about to be reset from outside of the driver; it
+ *	  may have none
  */
 void virtio_device_reset_prepare(struct virtio_device *vdev)
 {
-	/* Its driver may come or go at this moment. */
+	/* A driver may be bound or unbound at this moment. */
 	device_lock(&vdev->dev);
 	if (vdev->dev.driver)
 		drv_to_virtio(vdev->dev.driver)->reset_prepare(vdev);
@@ -224,9 +230,9 @@ void virtio_device_reset_prepare(struct virtio_device *vdev)
 }
 
 /**
- * virtio_device_reset_done() - the function was reset from outside
- * @vdev: a device that virtio_device_reset_prepare() was called for
- * @err: 0, or why it is of no use any more
+ * virtio_device_reset_done() - call the driver's reset_done
+ * @vdev: the device, after virtio_device_reset_prepare()
+ * @err: 0, or the error that makes the device unusable
  */
 void virtio_device_reset_done(struct virtio_device *vdev, int err)
 {
@@ -237,8 +243,10 @@ void virtio_device_reset_done(struct virtio_device *vdev, int err)
 }
 
 /**
- * register_virtio_driver() - offer a driver to the devices on the bus
+ * register_virtio_driver() - register a driver for devices on the bus
  * @drv: the driver
+ *
+ * Return: 0 or an error.
  */
 int register_virtio_driver(struct virtio_driver *drv)
 {
@@ -257,7 +265,7 @@ void unregister_virtio_driver(struct virtio_driver *drv)
 }
 
 /**
- * virtio_bus_register() - make the bus known to the driver core
+ * virtio_bus_register() - register the bus with the driver core
  *
  * Context: may sleep. Return: 0 or an error.
  */
@@ -269,7 +277,7 @@ int __init virtio_bus_register(void)
 /**
  * virtio_bus_unregister() - undo virtio_bus_register()
  *
- * No device and no driver is left on the bus.
+ * There is no device and no driver on the bus any more.
  */
 void virtio_bus_unregister(void)
 {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module: its parts start from the bottom up, and stop in reverse.
+ * The module: init registers its parts in this order, exit unregisters them in
+ * reverse.
  *
  *	virtio_bus_lite.c	the virtio-lite bus
- *	virtio_blk_lite.c	the disk driver, which waits for devices on the bus
- *	virtio_pci_lite.c	the PCI driver, which finds them
+ *	virtio_blk_lite.c	the disk driver, for devices on the bus
+ *	virtio_pci_lite.c	the PCI driver, which adds devices to the bus
  *
- * virtio_ring_lite.c has nothing to start: the rings are set up with a device.
+ * virtio_ring_lite.c registers nothing: the rings are set up with each device.
  */
 #include <linux/module.h>
 #include "virtio_lite.h"

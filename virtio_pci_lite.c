@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The PCI driver: from a function on the PCI bus to a device on ours.
+ * The PCI driver: it adds a device to the virtio-lite bus for each PCI function
+ * that is a virtio disk.
  *
  * To try it, in a guest started with
  *	qemu-system-x86_64 ... -blockdev file,filename=disk.img,node-name=d0
  *		-device virtio-blk-pci,drive=d0
  * "lspci -nn" shows 1af4:1001 (transitional) or 1af4:1042 (modern only).
  *
- * This file: ids, probe, remove, power, and resets from outside.
+ * This file has ids, probe, remove, power management, and resets from outside of
+ * the driver. The rest is in pci/:
  *
- *	pci/common.h	struct vp_device: one function
- *	pci/queues.c	the queues of a device: set up, reset, exchange their rings
- *	pci/irq.c	vectors, vp_interrupt
- *	pci/modern.c	registers behind capabilities
- *	pci/legacy.c	registers at the start of BAR0
+ *	common.h	struct vp_device: one PCI function
+ *	queues.c	set-up and reset of queues, exchange of their rings
+ *	irq.c		vectors and their handlers, vp_interrupt
+ *	modern.c	modern registers, found through PCI capabilities
+ *	legacy.c	legacy registers, at the start of BAR0
  */
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
@@ -35,7 +37,7 @@ static void vp_release_dev(struct device *d)
 	kfree(to_vp(dev_to_virtio(d)));
 }
 
-/* Section 4.1.2.1 and 4.1.4.8: modern where it can be, else legacy. */
+/* Sections 4.1.2.1 and 4.1.4.8: modern registers if there are any, else legacy. */
 static int vp_map(struct vp_device *vp)
 {
 	int err;
@@ -69,16 +71,16 @@ static int vp_set_dma_mask(struct vp_device *vp)
 }
 
 /*
- * Resets from outside: by a user (FLR), or by the kernel after an error on the
- * bus (AER). The device forgets everything; the disk goes on.
+ * Resets from outside of the driver: by a user (FLR), or by the kernel after a
+ * bus error (AER). The device loses its state; the disk stays.
  */
 
-/* The kernel itself waits no longer for a device to come back. */
+/* The kernel itself waits for a device no longer than this. */
 #define VP_RESET_WAIT		(60 * HZ)
 
 /*
- * The state that the PCI core restores may be of a time when the device could be
- * reset. The disk driver enables DMA again when it sees a reset end.
+ * The PCI core may restore a state from before a reset that did not finish, with
+ * bus mastering on. The disk driver enables DMA again when a reset has finished.
  */
 static void vp_restore_master(struct vp_device *vp)
 {
@@ -98,7 +100,7 @@ static void virtio_pci_reset_done(struct pci_dev *pdev)
 	struct vp_device *vp = pci_get_drvdata(pdev);
 
 	vp_restore_master(vp);
-	/* It was used up when it was restored; the next may be a slot reset. */
+	/* Restoring the state used it up, and a slot reset may need it next. */
 	pci_save_state(pdev);
 	virtio_device_reset_done(&vp->vdev, 0);
 }
@@ -138,15 +140,15 @@ static void virtio_pci_error_resume(struct pci_dev *pdev)
 }
 
 /*
- * Where the slot cannot be reset, the kernel says so to the user, but not to the
- * driver. The function may still be there, with its registers cleared or not.
+ * If the slot cannot be reset, the kernel logs that, but does not tell the driver.
+ * The function may still be there, so try to reinitialise the device.
  */
 static void vp_reset_work(struct work_struct *work)
 {
 	struct vp_device *vp = container_of(to_delayed_work(work),
 					    struct vp_device, reset_work);
 
-	/* Whoever has it may be removing this device, and wait for this work. */
+	/* The owner of the lock may be removing this device, and wait for this work. */
 	if (!device_trylock(&vp->pdev->dev)) {
 		mod_delayed_work(system_freezable_wq, &vp->reset_work, HZ);
 		return;
@@ -169,11 +171,11 @@ static const struct pci_error_handlers virtio_pci_errors = {
 };
 
 /*
- * Only disks: no other virtio device is ever taken (PCI-DISC-01 to 04).
+ * Only disks: the driver takes no other virtio device (PCI-DISC-01 to 04).
  *
- * Not a MODULE_DEVICE_TABLE: with its aliases udev would load this module at boot
- * as soon as it is installed, beside the kernel's own driver, and who got the
- * disk would be a race. It is the user who chooses, by loading the module.
+ * There is no MODULE_DEVICE_TABLE: with its aliases udev would load this module at
+ * boot once it is installed, and it would race for disks with the kernel's own
+ * driver. The user chooses this driver by loading the module.
  */
 static const struct pci_device_id virtio_pci_ids[] = {
 	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
@@ -182,8 +184,8 @@ static const struct pci_device_id virtio_pci_ids[] = {
 };
 
 /*
- * A user can have any function probed (driver_override, new_id). What a
- * transitional device is, its subsystem tells (section 4.1.2.1).
+ * A user can have any PCI function probed (driver_override, new_id). The subsystem
+ * id is the type of a transitional device (section 4.1.2.1).
  */
 static bool vp_is_disk(struct pci_dev *pdev)
 {
@@ -218,7 +220,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	err = pci_enable_device(pdev);
 	if (err)
 		goto err_enable;
-	/* Allocating the interrupt lets it through, when somebody answers. */
+	/* INTx stays off until vp_alloc_irqs() allocates it. */
 	pci_intx(pdev, 0);
 	err = vp_set_dma_mask(vp);
 	if (err)
@@ -233,7 +235,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->vdev.transport = &vp_transport;
 	trace_virtio_pci_probe(pdev, vp->vdev.legacy);
 
-	/* Not a bus master before its queues are set up; see vp_enable_dma(). */
+	/* vp_enable_dma() makes it a bus master when its queues are set up. */
 	pci_clear_master(pdev);
 	err = register_virtio_device(&vp->vdev);
 	if (err)
@@ -253,7 +255,7 @@ err_enable:
 	return err;
 }
 
-/* It may have slept and not been enabled again. */
+/* After sleep the function may not have been enabled again. */
 static void vp_disable(struct vp_device *vp)
 {
 	if (pci_is_enabled(vp->pdev))
@@ -281,8 +283,8 @@ static int vp_sleep(struct device *dev, bool keeps)
 	if (err)
 		return err;
 	/*
-	 * A vector that is bound to a CPU goes down with it, and older kernels
-	 * stumble over its handler when both come back.
+	 * The kernel shuts a managed vector down with its CPU, and older kernels
+	 * fail to start it again when the CPU comes back.
 	 */
 	vp_release_irqs(vp);
 	vp_disable(vp);
@@ -294,7 +296,7 @@ static int virtio_pci_suspend(struct device *dev)
 	return vp_sleep(dev, true);
 }
 
-/* After hibernation another kernel may have had the device in between. */
+/* During hibernation another kernel may use the device, so it keeps no state. */
 static int virtio_pci_freeze(struct device *dev)
 {
 	return vp_sleep(dev, false);
@@ -309,7 +311,7 @@ static int virtio_pci_resume(struct device *dev)
 	vp_restore_master(vp);
 	if (!err && vp->nvqs)
 		err = vp_request_irqs(vp);
-	/* Also the bad news has to get there, or requests wait for ever. */
+	/* The disk driver needs the error, too, or requests would wait for ever. */
 	return virtio_device_restore(&vp->vdev, err);
 }
 
@@ -332,9 +334,9 @@ static struct pci_driver virtio_pci_driver = {
 };
 
 /*
- * Firmware that read from a disk leaves its INTx up, and while the first one on
- * that line is probed, nobody would answer for the others. Enabling a function
- * lets its INTx through again.
+ * Firmware that read from a disk leaves its INTx asserted. When the first disk on
+ * that line is probed, the others have no handler yet, so disable their INTx
+ * before. Allocating its interrupt enables the INTx of a function again.
  */
 static void vp_silence_unowned(void)
 {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device's configuration space: section 2.5. Its fields are read whole, in
- * the guest's byte order; a change of them is reported to the driver.
+ * The device's configuration space: section 2.5. These functions read a whole
+ * field and return it in the guest's byte order, and report config changes to the
+ * driver.
  */
 #include "virtio_lite.h"
 
 static void virtio_cread(struct virtio_device *vdev, unsigned int off,
 			 void *buf, unsigned int len)
 {
-	/* GEN-CFG-06: a field that is not there reads as 0, which all can bear */
+	/* GEN-CFG-06: a missing field reads as 0, which every caller handles. */
 	if (off + len <= vdev->regs->config_len(vdev)) {
 		vdev->regs->get_config(vdev, off, buf, len);
 		return;
@@ -22,10 +23,10 @@ static void virtio_cread(struct virtio_device *vdev, unsigned int off,
 /**
  * virtio_cread8() - read a byte of device config
  * @vdev: the device
- * @off: offset; its feature bit was checked (GEN-CFG-04)
+ * @off: offset of the field; its feature bit was checked (GEN-CFG-04)
  *
- * This and its wider kin return the guest's byte order, and 0 beyond the end
- * of a config space that is too short.
+ * Return: the value, in the guest's byte order as with the wider reads below; 0
+ * if the config space ends before the field.
  */
 u8 virtio_cread8(struct virtio_device *vdev, unsigned int off)
 {
@@ -38,7 +39,7 @@ u8 virtio_cread8(struct virtio_device *vdev, unsigned int off)
 /**
  * virtio_cread16() - read 16 bits of device config
  * @vdev: the device
- * @off: offset
+ * @off: offset of the field
  */
 u16 virtio_cread16(struct virtio_device *vdev, unsigned int off)
 {
@@ -51,7 +52,7 @@ u16 virtio_cread16(struct virtio_device *vdev, unsigned int off)
 /**
  * virtio_cread32() - read 32 bits of device config
  * @vdev: the device
- * @off: offset
+ * @off: offset of the field
  */
 u32 virtio_cread32(struct virtio_device *vdev, unsigned int off)
 {
@@ -62,13 +63,13 @@ u32 virtio_cread32(struct virtio_device *vdev, unsigned int off)
 }
 
 /**
- * virtio_cread64() - read 64 bits of device config that belong together
+ * virtio_cread64() - read 64 bits of device config, consistently
  * @vdev: the device
- * @off: offset
+ * @off: offset of the field
  *
- * GEN-CFG-01, GEN-CFG-03, LEG-CFG-01: repeated until the generation stands
- * still or, where there is none, two readings agree. A device that never comes
- * to rest gets its last value believed; whoever uses it bounds it anyway.
+ * GEN-CFG-01, GEN-CFG-03, LEG-CFG-01: the read is repeated until the generation
+ * does not change or, for a legacy device, two reads agree. If the config never
+ * stops changing, the last value is returned; the caller validates it anyway.
  */
 u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
 {
@@ -92,8 +93,8 @@ u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
 /**
  * virtio_cwrite8() - write a byte of device config
  * @vdev: the device, after FEATURES_OK (GEN-INIT-04)
- * @off: offset
- * @val: what to write
+ * @off: offset of the field
+ * @val: the value
  */
 void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val)
 {
@@ -107,10 +108,11 @@ static void virtio_tell_config_changed(struct virtio_device *vdev)
 }
 
 /**
- * virtio_config_changed() - a config interrupt came
- * @vdev: the device
+ * virtio_config_changed() - report a config change to the driver
+ * @vdev: the device, which raised a config interrupt
  *
- * Context: hard interrupt. Kept for later while the driver is not ready.
+ * After virtio_config_disable() the change is kept until virtio_config_enable().
+ * Context: any, interrupts included.
  */
 void virtio_config_changed(struct virtio_device *vdev)
 {
@@ -125,8 +127,10 @@ void virtio_config_changed(struct virtio_device *vdev)
 }
 
 /**
- * virtio_config_enable() - from now on the driver hears of config changes
+ * virtio_config_enable() - report config changes to the driver from now on
  * @vdev: the device
+ *
+ * A change that was kept is reported at once.
  */
 void virtio_config_enable(struct virtio_device *vdev)
 {
@@ -139,7 +143,7 @@ void virtio_config_enable(struct virtio_device *vdev)
 }
 
 /**
- * virtio_config_disable() - the driver hears of no more config changes
+ * virtio_config_disable() - keep config changes until virtio_config_enable()
  * @vdev: the device
  */
 void virtio_config_disable(struct virtio_device *vdev)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Negotiation of feature bits: sections 2.2 and 3.1.1. What is accepted stands
- * in one table, include/virtio_features.h.
+ * Negotiation of feature bits: sections 2.2 and 3.1.1. The table of the features
+ * that are accepted is include/virtio_features.h.
  */
 #include <linux/cc_platform.h>
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
-/* What a feature of virtio_features.h is taken on. */
+/* The devices from which a feature of virtio_features.h is accepted. */
 enum virtio_taken { NEVER = 0, LEGACY = 1, MODERN = 2, BOTH = 3 };
 
 struct virtio_feature {
@@ -37,7 +37,7 @@ static u64 virtio_choose_features(struct virtio_device *vdev, u64 offered)
 			accepted |= BIT_ULL(f->bit);
 	}
 
-	/* GEN-FEAT-02: nothing without what it needs */
+	/* GEN-FEAT-02: drop features that need another one. */
 	for (i = 0; i < ARRAY_SIZE(virtio_features); i++) {
 		f = &virtio_features[i];
 		if (!(accepted & BIT_ULL(f->bit)) || !(f->needs & ~accepted))
@@ -53,7 +53,7 @@ static u64 virtio_choose_features(struct virtio_device *vdev, u64 offered)
 static int virtio_check_required(struct virtio_device *vdev, u64 accepted)
 {
 	if (!vdev->legacy && !(accepted & VIRTIO_BIT(VERSION_1))) {
-		virtio_err(vdev, "device has no VERSION_1, which its capabilities need, and no BAR0 to do without\n");
+		virtio_err(vdev, "device has no VERSION_1, which modern registers need, and no legacy registers\n");
 		return -ENODEV;
 	}
 	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT) &&
@@ -78,7 +78,7 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 	if (err)
 		return err;
 
-	/* Once chosen they stay: rings and limits were built on most of them. */
+	/* Rings and limits depend on the features, so few may change with a reset. */
 	if (vdev->negotiated &&
 	    (vdev->features ^ accepted) & ~drv->may_change) {
 		virtio_err(vdev, "device came back with features %#llx instead of %#llx\n",
@@ -103,12 +103,13 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 }
 
 /**
- * virtio_negotiate() - first half of initialization, section 3.1.1
- * @vdev: a device with a driver
+ * virtio_negotiate() - first half of device initialisation, section 3.1.1
+ * @vdev: the device, which has a driver
  *
- * Reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK. A device that was driven
- * before has to take the same features again. On failure FAILED is set.
- * Context: may sleep. Return: 0 or an error, with a message.
+ * Reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK. A device that is
+ * reinitialised has to accept the same features again, except for the driver's
+ * may_change. After an error FAILED is set. Context: may sleep. Return: 0 or an
+ * error, after a message.
  */
 int virtio_negotiate(struct virtio_device *vdev)
 {

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that driver and device share. ACCESS_PLATFORM decides by which address
- * the device reaches it.
+ * Memory that driver and device share. ACCESS_PLATFORM decides which kind of
+ * address the device uses for it.
  */
 #include <linux/dma-mapping.h>
 #include "virtio_lite.h"
 
 /**
- * virtio_mem_alloc() - zeroed memory that the device can reach
- * @vdev: the device, features negotiated
- * @mem: filled
- * @size: bytes; physically contiguous, page aligned
+ * virtio_mem_alloc() - allocate memory that the device can reach
+ * @vdev: the device; its features are negotiated
+ * @mem: filled; the memory is zeroed, contiguous for the device, page aligned
+ * @size: number of bytes
  * @node: preferred NUMA node
  *
- * ACCESS_PLATFORM decides whether the device sees bus addresses or guest
- * physical ones (GEN-RSVD-04, GEN-RSVD-05). Context: may sleep. Return: 0 or
- * -ENOMEM.
+ * With ACCESS_PLATFORM the device uses bus addresses, else guest physical ones
+ * (GEN-RSVD-04, GEN-RSVD-05). Context: may sleep. Return: 0 or -ENOMEM.
  */
 int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 		     size_t size, int node)
@@ -41,7 +40,7 @@ int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 /**
  * virtio_mem_free() - undo virtio_mem_alloc()
  * @vdev: the device, which no longer uses @mem
- * @mem: may be empty
+ * @mem: the memory; nothing happens if it was never allocated
  */
 void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem)
 {

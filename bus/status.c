@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device status: section 2.1. One byte that says how far driver and device
- * have come with each other; 0 takes all of it back.
+ * The device status: section 2.1. This register shows the progress of the
+ * device's initialisation; writing 0 resets the device.
  */
 #include <linux/delay.h>
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
 /*
- * A reset may take as long as the slowest request in flight: QEMU finishes
- * them first. So the wait is long, and says so once.
+ * A reset may take as long as the slowest request in flight, because QEMU
+ * finishes them first. So the wait is long, with one warning.
  */
 #define RESET_WARN_MS	1000
 #define RESET_GIVE_UP_MS 60000
-/* The specification gives no bound; a reset does as well. */
+/* The specification has no bound; after this the device is reset instead. */
 #define SUSPEND_GIVE_UP_MS 10000
 
 /**
- * virtio_reset_device() - take everything back from the device
+ * virtio_reset_device() - reset the device
  * @vdev: the device
  *
- * When this returns, the device touches no memory of ours any more: it said
- * so (GEN-RESET-01), or it was cut off. Context: may sleep, for a minute if the
- * device is that slow. Return: 0; -ENODEV if it is gone; -ETIMEDOUT if it did
- * not finish.
+ * When this returns, the device no longer uses any memory of the driver: the
+ * reset has finished (GEN-RESET-01), or the device may not be a bus master.
+ * Context: may sleep, for up to a minute. Return: 0; -ENODEV if the device is
+ * gone; -ETIMEDOUT if the reset did not finish.
  */
 int virtio_reset_device(struct virtio_device *vdev)
 {
@@ -65,7 +65,7 @@ void virtio_add_status(struct virtio_device *vdev, u8 status)
 }
 
 /**
- * virtio_device_ready() - the driver is set up: the device may work
+ * virtio_device_ready() - set DRIVER_OK: the device may use its queues
  * @vdev: the device; its queues are set up
  */
 void virtio_device_ready(struct virtio_device *vdev)
@@ -74,7 +74,7 @@ void virtio_device_ready(struct virtio_device *vdev)
 	trace_virtio_ready(vdev, vdev->regs->get_status(vdev));
 }
 
-/* Wait for one of two states, named by the bits of which one is set. */
+/* Wait until the status bits @set are set and the bits @clear are clear. */
 static int virtio_wait_status(struct virtio_device *vdev, u8 set, u8 clear)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(SUSPEND_GIVE_UP_MS);
@@ -99,13 +99,13 @@ static int virtio_wait_status(struct virtio_device *vdev, u8 set, u8 clear)
 }
 
 /**
- * virtio_suspend_device() - have the device pause, with its state
- * @vdev: the device, live; nothing is in flight
+ * virtio_suspend_device() - suspend the device, which keeps its state
+ * @vdev: the device; DRIVER_OK is set, and no request is in flight
  *
- * Section 3.5. From here on, and until virtio_resume_device(), nothing may be made
- * available, notified or configured, also if this fails (GEN-SUSP-04 to 06).
- * Context: may sleep. Return: 0; an error if the device cannot, and has to be
- * reset instead.
+ * Section 3.5. Until virtio_resume_device() the driver may make no buffer
+ * available, send no kick and write no config, also after an error (GEN-SUSP-04
+ * to 06). Context: may sleep. Return: 0; an error if the device has to be reset
+ * instead.
  */
 int virtio_suspend_device(struct virtio_device *vdev)
 {
@@ -119,7 +119,8 @@ int virtio_suspend_device(struct virtio_device *vdev)
  * virtio_resume_device() - undo virtio_suspend_device()
  * @vdev: the device, which may have lost its state meanwhile
  *
- * Context: may sleep. Return: 0; an error if it has to be set up anew.
+ * Context: may sleep. Return: 0; an error if the device has to be reset and
+ * reinitialised.
  */
 int virtio_resume_device(struct virtio_device *vdev)
 {
