@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the block layers of kernels differ: lists of requests, and how the
- * limits of a disk are told.
+ * Differences between the block layers of kernels: lists of requests, limits of a
+ * disk, reports of zones.
  */
 #ifndef _COMPAT_BLK_H
 #define _COMPAT_BLK_H
@@ -11,8 +11,8 @@
 #include "virtio_blk_limits.h"
 
 /*
- * A plug's list of requests. Without a type of its own it holds the youngest
- * first, and the request has to be entered in the tags by the driver.
+ * A plug's list of requests. Without a type of its own it is in reverse order, and
+ * the driver has to enter each request into the tags.
  */
 #ifdef COMPAT_HAVE_RQ_LIST
 
@@ -63,7 +63,7 @@ static inline struct request *compat_rq_list_pop(compat_rq_list *list)
 static inline void compat_rq_list_add_tail(compat_rq_list *list,
 					   struct request *rq)
 {
-	/* The youngest first again, as the plug had them. */
+	/* In reverse order again, as in the plug. */
 	rq_list_add(list, rq);
 }
 
@@ -74,7 +74,7 @@ static inline void compat_rq_enter(struct request *rq)
 
 #endif
 
-/* Whom zones are reported to. */
+/* The block layer's callback for each zone of a report. */
 struct compat_report {
 #ifdef COMPAT_HAVE_REPORT_ARGS
 	struct blk_report_zones_args *args;
@@ -85,8 +85,8 @@ struct compat_report {
 };
 
 /*
- * Zoned disks, where the kernel orders writes to zones by itself: others need a
- * scheduler for that, and are not worth it.
+ * Zoned disks are supported where the block layer orders the writes to a zone.
+ * Other kernels would need a scheduler for that.
  */
 #ifdef COMPAT_HAVE_ZONED
 
@@ -99,7 +99,7 @@ static inline int compat_report_zone(const struct compat_report *to,
 	return disk_report_zone(disk, zone, i, to->args);
 }
 
-/* ->report_zones by a function that takes a struct compat_report. */
+/* Define a ->report_zones that calls @report with a struct compat_report. */
 #define COMPAT_DEFINE_REPORT_ZONES(name, report)			\
 static int name(struct gendisk *disk, sector_t sector,			\
 		unsigned int nr_zones,					\
@@ -155,7 +155,7 @@ static inline void compat_set_zones(void *lim, const struct virtblk_limits *l)
 
 #endif
 
-/* The kernel's default cap of what goes into one request stays in force. */
+/* The device has no limit; the kernel's default limit of a request still applies. */
 #define COMPAT_MAX_HW_SECTORS	(UINT_MAX >> SECTOR_SHIFT)
 
 #ifdef COMPAT_HAVE_QUEUE_LIMITS
@@ -256,7 +256,7 @@ static inline int compat_set_writeback(struct gendisk *disk, bool on)
 
 #endif
 
-/* Older kernels ask a block device for its geometry, newer ones a disk. */
+/* The argument of ->getgeo is a block device in older kernels, then a disk. */
 #ifdef COMPAT_HAVE_GETGEO_DISK
 typedef struct gendisk compat_getgeo_arg;
 #define compat_getgeo_disk(d) (d)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where kernels differ. found.h is written by include/compat/probe, which
- * tries each interface; the rest of the tree uses the names below and knows
- * nothing of versions.
+ * Differences between kernels. include/compat/probe tries each interface, and
+ * writes found.h; the rest of the tree uses the names below, and no kernel
+ * version.
  */
 #ifndef _COMPAT_H
 #define _COMPAT_H
@@ -30,7 +30,7 @@
 #define compat_const_device struct device
 #endif
 
-/* Once merging is what every queue does, there is no flag for it. */
+/* Newer kernels merge requests on every queue, and have no flag for it. */
 #ifdef COMPAT_HAVE_MERGE_FLAG
 #define COMPAT_MQ_F_SHOULD_MERGE BLK_MQ_F_SHOULD_MERGE
 #else
@@ -47,7 +47,7 @@ static inline unsigned int compat_freeze_queue(struct request_queue *q)
 #endif
 }
 
-/* Without waiting; ends with compat_unfreeze_queue() as well. */
+/* Freeze a queue without waiting; compat_unfreeze_queue() undoes it. */
 static inline unsigned int compat_start_freeze(struct request_queue *q)
 {
 	unsigned int memflags = 0;

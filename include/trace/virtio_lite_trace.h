@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A tracepoint at every arrow of the two journeys. They cost one no-op each
- * while off. To watch: echo 1 > /sys/kernel/tracing/events/virtio_lite/enable
+ * Tracepoints: one for each step of a probe and of a request. Each costs a no-op
+ * while it is off. To watch: echo 1 > /sys/kernel/tracing/events/virtio_lite/enable
  *
  * Probe:   virtio_pci_probe, virtio_register, virtio_match, virtio_negotiate,
  *	    virtblk_probe, virtio_ready
@@ -60,7 +60,7 @@ DEFINE_EVENT(virtio_lite_device, virtio_register,
 	TP_PROTO(struct virtio_device *vdev, u64 value),
 	TP_ARGS(vdev, value));
 
-/* value: 1 if the driver fits the device */
+/* value: 1 if the driver matches the device */
 DEFINE_EVENT(virtio_lite_device, virtio_match,
 	TP_PROTO(struct virtio_device *vdev, u64 value),
 	TP_ARGS(vdev, value));
@@ -70,7 +70,7 @@ DEFINE_EVENT(virtio_lite_device, virtio_negotiate,
 	TP_PROTO(struct virtio_device *vdev, u64 value),
 	TP_ARGS(vdev, value));
 
-/* value: queues */
+/* value: number of queues */
 DEFINE_EVENT(virtio_lite_device, virtblk_probe,
 	TP_PROTO(struct virtio_device *vdev, u64 value),
 	TP_ARGS(vdev, value));
@@ -113,13 +113,13 @@ DECLARE_EVENT_CLASS(virtio_lite_request,
 		  __entry->value)
 );
 
-/* value: descriptors */
+/* value: number of descriptors */
 DEFINE_EVENT(virtio_lite_request, virtblk_queue_rq,
 	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
 		 unsigned int value),
 	TP_ARGS(vq, rq, value));
 
-/* value: status byte written by the device */
+/* value: status byte that the device wrote */
 DEFINE_EVENT(virtio_lite_request, virtblk_complete,
 	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
 		 unsigned int value),
@@ -144,22 +144,22 @@ DECLARE_EVENT_CLASS(virtio_lite_queue,
 		  __entry->a, __entry->b)
 );
 
-/* a: head, b: descriptors */
+/* a: head, b: number of descriptors */
 DEFINE_EVENT(virtio_lite_queue, virtqueue_add,
 	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
 	TP_ARGS(vq, a, b));
 
-/* a: avail index published, b: 1 if the device wants a notification */
+/* a: next index or slot that the driver will fill, b: 1 if the device needs a kick */
 DEFINE_EVENT(virtio_lite_queue, virtqueue_kick,
 	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
 	TP_ARGS(vq, a, b));
 
-/* a: value written */
+/* a: index of the queue */
 DEFINE_EVENT(virtio_lite_queue, virtqueue_notify,
 	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
 	TP_ARGS(vq, a, b));
 
-/* a: interrupt number, b: 1 if the vector is shared by queues */
+/* a: interrupt number, b: 1 if queues share the vector */
 DEFINE_EVENT(virtio_lite_queue, vp_interrupt,
 	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
 	TP_ARGS(vq, a, b));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the kernel calls some attributes. */
+/* The kernel's names of compiler attributes. */
 #ifndef _SHIM_COMPILER_H
 #define _SHIM_COMPILER_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * As much of the kernel as virtio_ring_lite.c needs, in userspace.
+ * The part of the kernel that the rings use, for user space.
  *
- * Whatever the ring does to the world outside of its memory comes by here, is
- * counted in @shim, and may be answered by a hook: a test can let the device
- * act in the middle of a barrier, or right behind a load.
+ * Each barrier, load, kick, allocation and message of the ring calls a function
+ * here, which counts it in @shim and may call a hook: so a test can have the device
+ * act in the middle of a barrier, or right after a load.
  *
- * SHIM_BE=1 makes the guest big-endian as far as the ring can tell: its own
- * order stays the host's, and cpu_to_le*() turns bytes round.
+ * SHIM_BE=1 makes the guest look big-endian to the ring: the guest's byte order
+ * stays the host's, and the cpu_to_le functions reverse the bytes.
  */
 #ifndef _SHIM_H
 #define _SHIM_H
@@ -36,7 +36,7 @@ enum shim_trace {
 	SHIM_TRACES
 };
 
-/* The driver's threads, and then the device. */
+/* The two threads of the driver, and that of the device. */
 enum shim_thread {
 	SHIM_SUBMIT,
 	SHIM_COMPLETE,
@@ -45,28 +45,28 @@ enum shim_thread {
 };
 
 /**
- * struct shim - what the ring did, and what happens when it does something
- * @on_barrier: called in the middle of every barrier
- * @on_load: called after every READ_ONCE(), with the address
- * @on_notify: called by a kick, with the value written
- * @hook_data: for the hooks
- * @thread: who this thread is, if there are more
- * @tracing: tracepoints are on
- * @barriers: how many there were of each kind
- * @loads: how many READ_ONCE() there were
- * @notifies: how many kicks there were
- * @notify_value: last value written
- * @notify_bytes: its width
- * @notify_addr: where to
- * @notify_pio: by an instruction for I/O ports
- * @traces: how often each tracepoint was reached while they were on
- * @trace_a: its first value
- * @trace_b: its second value
- * @allocs: allocations that are not freed
- * @alloc_left: so many allocations will succeed, if not negative
- * @alloc_node: NUMA node last asked for
- * @messages: lines printed
- * @message: the last one
+ * struct shim - hooks, and counts of what the ring did
+ * @on_barrier: called in the middle of each barrier
+ * @on_load: called after each READ_ONCE(), with the address
+ * @on_notify: called by each kick, with the value that it writes
+ * @hook_data: data for the hooks
+ * @thread: role of this thread, in a program with several
+ * @tracing: tracepoints are enabled
+ * @barriers: number of barriers of each kind
+ * @loads: number of READ_ONCE()
+ * @notifies: number of kicks
+ * @notify_value: value that the last kick wrote
+ * @notify_bytes: number of bytes that it wrote
+ * @notify_addr: address that it wrote to
+ * @notify_pio: it used an accessor that can write to an I/O port
+ * @traces: number of hits of each tracepoint while they were enabled
+ * @trace_a: first value of the last hit
+ * @trace_b: second value of the last hit
+ * @allocs: number of allocations that are not freed
+ * @alloc_left: number of allocations that will succeed, if not negative
+ * @alloc_node: NUMA node of the last allocation
+ * @messages: number of messages
+ * @message: the last message
  */
 struct shim {
 	void (*on_barrier)(enum shim_barrier kind);
@@ -98,7 +98,7 @@ extern __thread struct shim shim;
 void shim_reset(void);
 void shim_fence(enum shim_barrier kind);
 
-/* Around accesses that fences order; see shim.c. */
+/* These are called around accesses that fences order; see shim.c. */
 #ifdef __SANITIZE_THREAD__
 void shim_before_store(void);
 void shim_after_load(void);
@@ -132,7 +132,7 @@ static inline size_t shim_align(size_t x, size_t to)
 		(b) = shim_swap;					\
 	} while (0)
 
-/* rwonce.h: relaxed atomics, and no other access to what a device writes. */
+/* rwonce.h: relaxed atomics, the only way to access what a device writes. */
 u32 shim_load(const void *p, size_t size);
 
 #define READ_ONCE(x)							\
@@ -144,7 +144,7 @@ u32 shim_load(const void *p, size_t size);
 
 u32 shim_peek(const void *p, size_t size);
 
-/* compiler.h: a guess, of which ThreadSanitizer need not hear. */
+/* compiler.h: an estimate, whose race ThreadSanitizer must not report. */
 #define data_race(x)	((__typeof__(x))shim_peek(&(x), sizeof(x)))
 
 #define WRITE_ONCE(x, v)						\
@@ -156,16 +156,16 @@ do {									\
 /* barrier.h */
 void shim_barrier(enum shim_barrier kind);
 
-#define mb()		shim_barrier(SHIM_MB)	/* on record */
-#define dma_rmb()	shim_barrier(SHIM_DMA_RMB)	/* on record */
-#define dma_wmb()	shim_barrier(SHIM_DMA_WMB)	/* on record */
-#define virt_mb()	shim_barrier(SHIM_VIRT_MB)	/* on record */
-#define virt_rmb()	shim_barrier(SHIM_VIRT_RMB)	/* on record */
-#define virt_wmb()	shim_barrier(SHIM_VIRT_WMB)	/* on record */
+#define mb()		shim_barrier(SHIM_MB)	/* counted */
+#define dma_rmb()	shim_barrier(SHIM_DMA_RMB)	/* counted */
+#define dma_wmb()	shim_barrier(SHIM_DMA_WMB)	/* counted */
+#define virt_mb()	shim_barrier(SHIM_VIRT_MB)	/* counted */
+#define virt_rmb()	shim_barrier(SHIM_VIRT_RMB)	/* counted */
+#define virt_wmb()	shim_barrier(SHIM_VIRT_WMB)	/* counted */
 
-/* As C11 has it. */
+/* C11 acquire. */
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-/* As C11 has it. */
+/* C11 release. */
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 /* byteorder.h */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The count behind points.h. */
+/* The counter and the parameters of the fail points; see points.h. */
 #include <linux/atomic.h>
 #include <linux/module.h>
 
 static int fail_at;
 module_param(fail_at, int, 0644);
-MODULE_PARM_DESC(fail_at, "Which call of the kernel fails, counted from 1 (default: 0, none)");
+MODULE_PARM_DESC(fail_at, "Number of the kernel call that fails, counted from 1 (default: 0, none)");
 
 static atomic_t fail_count = ATOMIC_INIT(0);
 
@@ -25,7 +25,7 @@ static const struct kernel_param_ops fail_seen_ops = {
 	.set = fail_seen_set,
 };
 module_param_cb(fail_seen, &fail_seen_ops, NULL, 0644);
-MODULE_PARM_DESC(fail_seen, "Calls that could have failed; writing starts again from 0");
+MODULE_PARM_DESC(fail_seen, "Number of calls that could have failed; a write sets it to 0");
 
 bool fail_point(const char *what)
 {

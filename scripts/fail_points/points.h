@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Included before every file of the module in a build with FAIL_POINTS=1, so
- * that each call of the kernel that can fail does so on demand:
+ * Fail points: every kernel call that can fail does so on demand. A build with
+ * FAIL_POINTS=1 includes this before each file of the module:
  *
  *	insmod virtio_lite.ko fail_at=7		the seventh such call fails
- *	/sys/module/virtio_lite/parameters/	fail_at and fail_seen, the count
+ *	/sys/module/virtio_lite/parameters/	fail_at, and fail_seen, the number
+ *						of such calls
  *
- * The driver itself knows nothing of this.
+ * The driver's own files do not refer to it.
  */
 #ifndef _FAIL_POINTS_H
 #define _FAIL_POINTS_H
@@ -21,7 +22,7 @@
 
 bool fail_point(const char *what);
 
-/* The real one is called by its name within the parentheses. */
+/* @call calls the kernel's function; @name is its name. */
 #define fail_int(call, name) (fail_point(name) ? -ENOMEM : (call))
 #define fail_null(call, name) (fail_point(name) ? NULL : (call))
 
@@ -185,7 +186,7 @@ static inline int fail_driver_register(struct device_driver *drv)
 #define register_blkdev fail_register_blkdev
 #define driver_register fail_driver_register
 
-/* These are macros that make a lock class for each caller. */
+/* These are macros in the kernel, some with a lock class for each caller. */
 static __always_inline int fail_pci_register(struct pci_driver *drv,
 					     struct module *owner,
 					     const char *name)
