@@ -6,12 +6,12 @@
 
 #define PAGE		4096
 #define CACHE_LINE	64
-/* What no ring contains by chance. */
+/* A value that no ring contains by chance. */
 #define MARGIN		0xa5
 
 /*
- * What the device writes may be read by READ_ONCE() only, and not written:
- * AddressSanitizer watches over that, in units of 8 bytes.
+ * The ring may read what the device writes by READ_ONCE() only, and not write it.
+ * AddressSanitizer checks that, in units of 8 bytes.
  */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -21,7 +21,7 @@ static u8 *used_inside(struct bed *b, size_t *size)
 	uintptr_t start = ALIGN((uintptr_t)b->dev.used, 8);
 	uintptr_t end = (uintptr_t)(b->ring + b->ring_size) & ~7ul;
 
-	/* A packed ring belongs to both. */
+	/* Both sides write to a packed ring. */
 	*size = b->cfg.packed ? 0 : end - start;
 	return (u8 *)start;
 }
@@ -62,7 +62,7 @@ static void *alloc(size_t n, size_t size)
 	return p;
 }
 
-/* Numbers that look random and come again with the same @random. */
+/* Pseudo-random numbers, the same ones for the same @random. */
 u32 bed_random(struct bed *b, u32 below)
 {
 	b->random ^= b->random << 13;
@@ -71,7 +71,7 @@ u32 bed_random(struct bed *b, u32 below)
 	return (u32)(b->random >> 32) % below;
 }
 
-/* Where the parts of a ring are by section 2.7, counted by hand. */
+/* Offsets of the parts of a ring, worked out from section 2.7 by hand. */
 static void place_ring(struct bed *b)
 {
 	unsigned int n = b->cfg.num;
@@ -196,7 +196,7 @@ static void check_margin(struct bed *b, const u8 *from, const u8 *to)
 			     from - b->ring);
 }
 
-/* What must be so at any time. */
+/* Check what is true at any time: no complaint, nothing written outside. */
 void bed_check(struct bed *b)
 {
 	device_pending(&b->dev);
@@ -208,13 +208,13 @@ void bed_check(struct bed *b)
 	check_margin(b, b->ring + b->ring_size, b->block + b->block_size);
 }
 
-/* Write the available index past the ring's own way of doing it. */
+/* Write the available index without the ring's own functions. */
 void bed_show_avail(struct bed *b, u16 idx)
 {
 	b->vq->avail->idx = vring16(b->vq, idx);
 }
 
-/* A reset, and then as if @idx buffers had gone both ways already. */
+/* Reset the ring, and set all indices as if @idx buffers had been used. */
 void bed_start_at(struct bed *b, u16 idx)
 {
 	bed_reset(b);
@@ -286,7 +286,7 @@ u16 bed_take(struct bed *b)
 	return tag;
 }
 
-/* The device has done with a request that it took. */
+/* The device uses a request that it took. */
 void bed_use(struct bed *b, u16 tag)
 {
 	CHECK(b->req[tag].head >= 0);
@@ -308,7 +308,7 @@ int bed_get(struct bed *b)
 	return req - b->req;
 }
 
-/* A request all the way to the device. */
+/* Add a request, and have the device take it. */
 void bed_send(struct bed *b, u16 tag)
 {
 	CHECK(virtqueue_has_room(b->vq, 2));
@@ -316,7 +316,7 @@ void bed_send(struct bed *b, u16 tag)
 	CHECK_EQ(bed_take(b), tag);
 }
 
-/* The ring finds out that the device did what it must not; and stays so. */
+/* The ring finds that the device broke the protocol, and stays broken. */
 void bed_expect_broken(struct bed *b, const char *why)
 {
 	int i;

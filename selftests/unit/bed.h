@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The test bed: the ring under test, a device at its other end, memory that
- * both share, and a list of what is under way between them.
+ * The test bed: the ring under test, a device at its other end, the memory that
+ * they share, and the requests that are in flight.
  */
 #ifndef _BED_H
 #define _BED_H
@@ -13,12 +13,12 @@
 
 /* Descriptors in the table of each tag, if the ring has as many. */
 #define BED_TABLE	8
-/* Where the device finds the tables: nothing below 4 GiB. */
+/* Device address of the tables: above 4 GiB, so a lost upper half is noticed. */
 #define BED_TABLES_ADDR	0x123456789a000ull
 
 /**
- * struct bed_config - what was negotiated
- * @num: descriptors
+ * struct bed_config - size and features of the ring
+ * @num: number of descriptors
  * @packed: RING_PACKED
  * @indirect: INDIRECT_DESC
  * @event_idx: EVENT_IDX
@@ -35,10 +35,10 @@ struct bed_config {
 };
 
 /**
- * struct bed_request - one request, by tag; its address is the token
- * @n: descriptors, 0 when the tag is free
- * @want: what the device has to find
- * @head: where the device found it; DEVICE_NONE before
+ * struct bed_request - one request; its address is the token
+ * @n: number of descriptors, 0 if the tag is free
+ * @want: the descriptors that the device has to find
+ * @head: head at which the device found it; DEVICE_NONE before
  */
 struct bed_request {
 	unsigned int n;
@@ -47,22 +47,22 @@ struct bed_request {
 };
 
 /**
- * struct bed - one ring and what belongs to it
- * @cfg: what was negotiated
+ * struct bed - the test bed of one ring
+ * @cfg: size and features of the ring
  * @vq: the ring under test
  * @dev: the device
- * @block: memory of the ring, with margins around
- * @block_size: its bytes
+ * @block: memory of the ring, with margins on both sides
+ * @block_size: number of bytes of @block
  * @ring: the ring in @block
- * @ring_size: its bytes
- * @tables: a table for each tag, one behind the other
- * @want: the same for bed_request.want
- * @table_len: descriptors in each of these tables
- * @req: by tag
+ * @ring_size: number of bytes of the ring
+ * @tables: tables of all tags, one behind the other
+ * @want: memory of bed_request.want of all tags
+ * @table_len: number of descriptors in each table
+ * @req: requests by tag
  * @added: tags in the order in which they were added
- * @nadded: entries ever put to @added
- * @ntaken: entries of @added that the device took
- * @doorbell: where kicks go
+ * @nadded: number of tags ever added to @added
+ * @ntaken: number of tags of @added that the device took
+ * @doorbell: address that kicks write to
  * @random: state of bed_random()
  */
 struct bed {
@@ -100,7 +100,7 @@ void bed_send(struct bed *b, u16 tag);
 void bed_expect_broken(struct bed *b, const char *why);
 
 /*
- * Where a test makes sense: INDIRECT alone means any ring that has indirect
+ * Rings that a test is for: INDIRECT alone means any ring with indirect
  * descriptors, 0 means any ring.
  */
 #define INDIRECT	1
@@ -115,8 +115,8 @@ void bed_expect_broken(struct bed *b, const char *why);
 #define ANY_SIZE	256
 
 /**
- * struct bed_test - one test point, done on every ring where it makes sense
- * @name: what happens
+ * struct bed_test - one test point, which runs on every ring that it is for
+ * @name: name of the test point
  * @run: the test; NULL in the last entry of a list
  * @where: INDIRECT and the like
  */

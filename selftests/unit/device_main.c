@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the fake device does with a ring of either format; see device.h. */
+/* The fake device: what it does with rings of both formats; see device.h. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +112,7 @@ void device_reset(struct device *d)
 	d->event = 0;
 }
 
-/* NULL if any of it is not the device's to touch. */
+/* Returns NULL if the device may not use any part of the area. */
 u8 *device_map(struct device *d, u64 addr, u32 len)
 {
 	const struct device_area *a;
@@ -181,7 +181,7 @@ int device_take(struct device *d)
 	return d->packed ? packed_take(d) : split_take(d);
 }
 
-/* Done with a buffer, but the driver is not shown yet. */
+/* Use a buffer, but do not show it to the driver yet. */
 void device_finish(struct device *d, u16 head, u32 len)
 {
 	if (d->packed)
@@ -191,7 +191,7 @@ void device_finish(struct device *d, u16 head, u32 len)
 	d->buf[head].n = 0;
 }
 
-/* Show the driver all that is done. */
+/* Show the driver all used buffers. */
 void device_show(struct device *d)
 {
 	if (d->packed)
@@ -244,14 +244,14 @@ bool device_wants_kick(struct device *d, unsigned int added)
 			   split_wants_kick(d, added);
 }
 
-/* Bit 0: no kicks, please. */
+/* Bit 0: the driver should send no kicks. */
 void device_set_flags(struct device *d, u16 flags)
 {
 	d->flags = flags;
 	device_put_shared(d, d->packed ? packed_kick_flags(d) : d->used, flags);
 }
 
-/* Bit 0: no interrupts, please. */
+/* Bit 0: the driver wants no interrupts. */
 u16 device_avail_flags(struct device *d)
 {
 	return device_get_shared(d, d->packed ? d->avail + 2 : d->avail);

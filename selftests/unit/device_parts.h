@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the fake device's files share; see device.h. */
+/* Functions that the files of the fake device share; see device.h. */
 #ifndef _DEVICE_PARTS_H
 #define _DEVICE_PARTS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Test points, and how they end. */
+/* Test points, and their results. */
 #ifndef _KTAP_H
 #define _KTAP_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Long random traffic, every step of which is compared with a model: a list of
- * what is where. SEED=number in the environment repeats a run.
+ * Long random traffic. Each step is compared with a model, which lists the state
+ * of every tag. SEED=number in the environment repeats a run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,7 +144,7 @@ static void kick(struct model *m)
 		virtqueue_notify(b->vq);
 		m->awake = true;
 	}
-	/* Asleep, and something to do: it would sleep for ever. */
+	/* The device sleeps with a buffer available: it would sleep for ever. */
 	if (!m->awake)
 		CHECK_EQ(device_pending(&b->dev), 0);
 }
@@ -270,7 +270,7 @@ static void step(struct model *m)
 	steps_of[bed_random(m->b, 4)](m);
 	if (m->b->dev.complaint[0])
 		FAIL("%s", m->b->dev.complaint);
-	/* Used, and no interrupt: nobody would ever look. */
+	/* A buffer is used without an interrupt: the driver would never reap it. */
 	if (!m->handling && !m->irq)
 		CHECK_EQ(fifo_len(&m->used), 0);
 }
@@ -307,7 +307,7 @@ static void traffic(struct bed *b)
 	model_close(&m);
 }
 
-/* On one ring, so long that all indices wrap around a few times. */
+/* Traffic on one ring, so long that all indices wrap around a few times. */
 static void laps(struct bed *b)
 {
 	struct model m;
@@ -322,7 +322,7 @@ static void laps(struct bed *b)
 }
 
 /*
- * A device without any rules
+ * A device that breaks any rule
  */
 
 static void submit_blindly(struct bed *b)
@@ -374,7 +374,7 @@ static void write_packed_garbage(struct bed *b)
 	device_put_shared(&b->dev, b->dev.avail, bed_random(b, 0x10000));
 }
 
-/* Returns false if the driver found out that something is wrong. */
+/* Returns false if the driver found that the device broke the protocol. */
 static bool harvest_blindly(struct bed *b)
 {
 	struct bed_request *req;

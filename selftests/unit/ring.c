@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the ring does in each situation, one at a time. */
+/* Tests of the ring: one situation at a time. */
 #include "bed.h"
 
 int main(void)

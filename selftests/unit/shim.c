@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kernel would do for the ring, on the record. */
+/* The kernel's functions that the ring calls; each call is counted. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 __thread struct shim shim = { .alloc_left = -1 };
 
-/* Forget what was counted, but not what is allocated. */
+/* Clear all counts except that of allocations. */
 void shim_reset(void)
 {
 	shim = (struct shim) { .alloc_left = -1, .allocs = shim.allocs };

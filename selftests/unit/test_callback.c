@@ -97,7 +97,7 @@ static void buffer_was_used_before_interrupts_were_asked_for(struct bed *b)
 	CHECK(virtqueue_enable_cb(b->vq));
 }
 
-/* An owner that stops halfway hears that there is more. */
+/* An owner that leaves used buffers in the ring is told that there are more. */
 static void buffers_are_left_when_interrupts_are_asked_for(struct bed *b)
 {
 	bed_send(b, 0);
@@ -124,7 +124,7 @@ static void device_uses_a_buffer_now(enum shim_barrier kind)
 	CHECK(device_use(&b->dev, b->req[0].head, 1));
 }
 
-/* SPLIT-RECV-I01: asked, barrier, and only then a last look. */
+/* SPLIT-RECV-I01: interrupts are enabled, then a barrier, then the last check. */
 static void device_uses_a_buffer_while_interrupts_are_asked_for(struct bed *b)
 {
 	hook_bed = b;
@@ -139,7 +139,7 @@ static void device_uses_a_buffer_while_interrupts_are_asked_for(struct bed *b)
 	CHECK(virtqueue_enable_cb(b->vq));
 }
 
-/* Or the owner would go round for ever, getting errors. */
+/* Otherwise the owner would loop for ever, and get only errors. */
 static void nothing_more_is_expected_of_a_broken_queue(struct bed *b)
 {
 	bed_send(b, 0);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Does the fake device see what a driver must not do? Here the driver is bad. */
+/* Tests of the fake device: it has to find each error of a bad driver. */
 #include <stdlib.h>
 #include "bed.h"
 
-/* The device takes what is available and must not like it. */
+/* The device takes the available buffer, and has to complain. */
 static void expect_complaint(struct bed *b, const char *what)
 {
 	CHECK_EQ(device_take(&b->dev), DEVICE_UPSET);

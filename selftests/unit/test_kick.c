@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Does the driver wake the device when it has to, and only then? */
+/* Does the driver kick the device when it has to, and only then? */
 #include "bed.h"
 
 /* A batch of @n buffers, used at once; returns the decision about a kick. */
@@ -209,7 +209,7 @@ static void device_goes_to_sleep_now(enum shim_barrier kind)
 	device_arm(&b->dev);
 }
 
-/* SPLIT-KICK-01, PACK-KICK-01: available, barrier, and only then the look at the device. */
+/* SPLIT-KICK-01, PACK-KICK-01: available, barrier, then the device's event. */
 static void device_goes_to_sleep_while_the_driver_decides(struct bed *b)
 {
 	unsigned int i;
@@ -237,7 +237,7 @@ static void device_changes_its_mind(const void *p)
 	device_set_avail_event(&hook_bed->dev, 100);
 }
 
-/* One look at the device for each decision. */
+/* Each decision reads the device's event once. */
 static void device_changes_its_mind_behind_the_look(struct bed *b)
 {
 	hook_bed = b;
@@ -248,7 +248,7 @@ static void device_changes_its_mind_behind_the_look(struct bed *b)
 	CHECK_EQ(shim.loads, 1);
 }
 
-/* The device finds the new buffer by itself behind the third look. */
+/* The device finds the new buffer by itself after the third recheck. */
 static void device_comes_by_itself(const void *p)
 {
 	(void)p;
@@ -258,7 +258,7 @@ static void device_comes_by_itself(const void *p)
 	}
 }
 
-/* One that has much other work is looked at again before it is told. */
+/* A device with many buffers in flight is rechecked before a kick. */
 static void device_at_work_comes_by_itself(struct bed *b)
 {
 	unsigned int i;
@@ -289,7 +289,7 @@ static void device_at_work_comes_by_itself(struct bed *b)
 	CHECK_EQ(shim.loads, 3 + VRING_RECHECKS);
 }
 
-/* One that has nothing else to do is not waited for. */
+/* A device with no other buffers is kicked without a recheck. */
 static void device_without_work_is_told_at_once(struct bed *b)
 {
 	unsigned int i;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is particular to a packed ring. */
+/* Tests that are for packed rings only. */
 #include <stdlib.h>
 #include "bed.h"
 
@@ -150,7 +150,7 @@ static void device_looks_at_the_write_barrier(enum shim_barrier kind)
 	CHECK_EQ(e.next, 0);
 }
 
-/* PACK-FLAGS-01: everything, barrier, and only then the first flags. */
+/* PACK-FLAGS-01: all other fields, a barrier, then the flags of the first slot. */
 static void list_is_complete_before_it_is_available(struct bed *b)
 {
 	hook_bed = b;
@@ -257,7 +257,7 @@ static void device_sets_reserved_event_flags(struct bed *b)
 	CHECK(!batch(b, 1));
 }
 
-/* Both fields belong together, so they are not looked at one by one. */
+/* Both fields of the device event are read at once, so that they match. */
 static void event_and_flags_are_read_together(struct bed *b)
 {
 	unsigned int before;
@@ -336,7 +336,7 @@ static void device_mends_the_id_of_a_packed_ring(struct bed *b)
 	bed_expect_broken(b, "used id");
 	packed_put_used(&b->dev, b->dev.used_pos, 0);
 	CHECK(!virtqueue_get_buf(b->vq));
-	/* Or the owner would go round for ever. */
+	/* Otherwise the owner would loop for ever. */
 	CHECK(virtqueue_enable_cb(b->vq));
 	bed_reset(b);
 	bed_send(b, 0);
@@ -353,7 +353,7 @@ static void memory_changes_behind_the_look(const void *p)
 			(struct device_pos) { .slot = 0, .wrap = true }, 0xffff);
 }
 
-/* Id and flags are one look. */
+/* Id and flags are one read. */
 static void device_changes_a_packed_id_behind_the_look(struct bed *b)
 {
 	hook_bed = b;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the device finds when the driver adds buffers. */
+/* What the device finds in the ring when the driver adds buffers. */
 #include <stdlib.h>
 #include "bed.h"
 
@@ -282,7 +282,7 @@ static void notification_is_the_index_of_the_queue(struct bed *b)
 	CHECK_EQ(shim.notify_bytes, 2);
 }
 
-/* PCI-NOTIF-05: what the device gave the queue for a name. */
+/* PCI-NOTIF-05: a kick writes the id that the device chose for the queue. */
 static void notification_is_what_the_device_wants(struct bed *b)
 {
 	b->vq->notify_id = 0xbee3;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Buffers on their way back, from devices good and bad. */
+/* Used buffers, of good and of bad devices. */
 #include "bed.h"
 
 /* Requests of two descriptors that fit into any ring of this size. */
@@ -87,7 +87,7 @@ static void device_shows_a_batch_across_65536(struct bed *b)
 		CHECK_EQ(bed_get(b), i);
 }
 
-/* One look at the index finds all of a batch. */
+/* One read of the index finds all buffers of a batch. */
 static void index_is_looked_at_once_for_a_batch(struct bed *b)
 {
 	unsigned int n = send_many(b), i;
@@ -234,7 +234,7 @@ static void device_mends_the_id(struct bed *b)
 	CHECK_EQ(shim.messages, 1);
 }
 
-/* What the owner finds wrong counts as well, be the used ring in order. */
+/* The owner can break a queue, too, even if the used ring is valid. */
 static void owner_calls_the_queue_broken(struct bed *b)
 {
 	send_many(b);
@@ -250,7 +250,7 @@ static void owner_calls_the_queue_broken(struct bed *b)
 	CHECK_EQ(shim.messages, 1);
 }
 
-/* The device has nothing more to say, but that does not make it good. */
+/* A broken queue stays broken when the device uses no further buffer. */
 static void owner_calls_an_empty_queue_broken(struct bed *b)
 {
 	bed_send(b, 0);
@@ -277,7 +277,7 @@ static void element_arrives_now(enum shim_barrier kind)
 	device_put_used(&b->dev, 0, b->req[1].head, 1);
 }
 
-/* SPLIT-USED-I01: index, barrier, and only then the element. */
+/* SPLIT-USED-I01: the index is read, then a barrier, then the element. */
 static void element_is_read_behind_the_barrier(struct bed *b)
 {
 	hook_bed = b;
@@ -298,7 +298,7 @@ static void memory_changes_behind_the_look(const void *p)
 	device_put_used(&hook_bed->dev, 0, 0xffffffff, 1);
 }
 
-/* A second look would find an id that was never checked. */
+/* A second read would return an id that was not validated. */
 static void device_changes_an_id_behind_the_look(struct bed *b)
 {
 	hook_bed = b;

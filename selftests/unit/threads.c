@@ -62,7 +62,7 @@ static void give_up(const char *why)
 #ifdef __SANITIZE_THREAD__
 void __tsan_on_report(void *report);
 
-/* Every race costs a lot of time, and one says it all. */
+/* Each report of a race takes a lot of time, and one is enough. */
 void __tsan_on_report(void *report)
 {
 	(void)report;
