@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Disks that are removed and added again under load: soak.py's part in the guest.
+# The guest's part of soak.py: disks are removed and added again under load.
 #
-#	_soak.sh keep DEV		write what has to stay
-#	_soak.sh load DEV		write and read elsewhere, until it is gone
-#	_soak.sh is_kept DEV		is the former still there
-#	_soak.sh is_busy DEV		wait until the latter writes
+#	_soak.sh keep DEV		write data that has to stay
+#	_soak.sh load DEV		write and read elsewhere, until the disk is gone
+#	_soak.sh is_kept DEV		is the data of "keep" still there
+#	_soak.sh is_busy DEV		wait until "load" writes
 #	_soak.sh rebind BDF N SEED	N unbinds and binds under load
 #	_soak.sh reload BDF N SEED DRIVER	N rmmods and insmods, after writes
 #
 # DRIVER is lite or upstream.
-# Ends with a message at the first thing that is wrong.
+# The program ends with a message at the first error.
 
 # shellcheck source=../scripts/in-guest/vbl.sh
 . /lib/vbl.sh
@@ -23,7 +23,7 @@ fail()
 	exit 1
 }
 
-# The first megabyte is never written again.
+# Nothing else writes to the first megabyte.
 keep()
 {
 	head -c 1048576 /dev/urandom >$kept"$1"
@@ -36,8 +36,8 @@ is_kept()
 		cmp - $kept"$1"
 }
 
-# Two that write and two that read; they end when the disk is gone. They use
-# what is open here: to write to the name of a disk that is gone makes a file.
+# Two writers and two readers, which end when the disk is gone. They use the file
+# that is open here, because writing to the name of a lost disk makes a file.
 load()
 {
 	exec 5<>"/dev/$1" || return
@@ -52,7 +52,7 @@ load()
 	wait
 }
 
-# is_busy DEV: the load has begun, and writes.
+# is_busy DEV: wait until the load writes.
 is_busy()
 {
 	wait_for 60 sh -c "[ \$(awk '{ print \$5 }' \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Beside upstream: one disk each, at the same time, in one kernel.
+# This driver and upstream's drive one disk each, at the same time in one kernel.
 #
 # guest: disk
 # guest: disk
@@ -22,7 +22,7 @@ is "ours kept its name" "$(disk_of "$bdf")" "$name"
 fails "numbers differ" test "$(cat "$block/dev")" = \
 	"$(cat "/sys/block/$theirs/dev")"
 
-# A name that upstream holds is not taken.
+# The driver does not choose a name that upstream's disk has.
 runs "ours goes and comes back" sh -c "
 	echo $bdf >$PCI/drivers/virtio-pci-lite/unbind &&
 	echo $bdf >$PCI/drivers/virtio-pci-lite/bind"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A disk changes its driver: unbound and bound through sysfs, idle and in use;
-# given back to the kernel's own driver and taken over again.
+# A disk is unbound and bound through sysfs, idle and in use; then it is given to
+# the kernel's own driver and back.
 
 . "${0%/*}/lib.sh"
 
@@ -39,7 +39,7 @@ runs "20 times" sh -c "for i in \$(seq 20); do
 is "still the same name" "$(disk_of "$bdf")" "$name"
 is "still the same data" "$(first)" "$data"
 
-# In use: who writes gets errors and ends; nothing hangs.
+# In use: a writer gets errors and ends; nothing hangs.
 if has fio; then
 	for round in 1 2 3; do
 		runs "$round: busy" busy "$disk"
@@ -56,7 +56,7 @@ else
 	skip "unbind in use" "no fio here"
 fi
 
-# Open, but idle: the name stays taken until it is closed.
+# Open, but idle: the disk keeps its name until it is closed.
 exec 9<"$disk"
 runs "unbind an open disk" unbind
 is "reading gives nothing" "$(dd bs=4k count=1 <&9 2>/dev/null | wc -c)" 0
@@ -68,7 +68,7 @@ runs "unbind it again" unbind
 runs "bind it again" bind
 is "the first name is free again" "$(disk_of "$bdf")" "$name"
 
-# The function disappears and is found again, as after hot-unplug.
+# The PCI function is removed and found again, as with hot-unplug.
 runs "remove the function" sh -c "echo 1 >$PCI/devices/$bdf/remove"
 runs "find it again" sh -c "echo 1 >$PCI/rescan"
 [ "$(pci_driver "$bdf")" = virtio-pci-lite ] || take_over "$bdf" >/dev/null

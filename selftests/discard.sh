@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Discard and write zeroes: they happen where they were asked for, and nowhere
-# else; zeroes are zeroes afterwards.
+# Discard and write zeroes change the sectors that they name and no others; after
+# write zeroes they read as zeroes.
 
 . "${0%/*}/lib.sh"
 
@@ -13,13 +13,13 @@ part()
 	dd if="$disk" bs=$MB skip="$1" count=1 iflag=direct 2>/dev/null | sum
 }
 
-# original N: what it was
+# original N: checksum of the Nth megabyte before the test changed it
 original()
 {
 	dd if="$tmp/data" bs=$MB skip="$1" count=1 2>/dev/null | sum
 }
 
-# done_so_far FIELD: a counter of the disk, such as 12 for discards
+# done_so_far FIELD: a counter of the disk's stat file, such as 12 for discards
 done_so_far()
 {
 	awk -v n="$1" '{ print $n }' "$block/stat"
@@ -49,7 +49,7 @@ is "zeroes" "$(part 3)" "$zero"
 is "what is before them stays" "$(part 2)" "$(original 2)"
 is "what is behind them stays" "$(part 4)" "$(original 4)"
 
-# An odd place and length: sectors 8 MB - 3 to 8 MB - 2.
+# An unaligned range: sectors 8 MB - 3 to 8 MB - 2.
 runs "zeroes over one sector" blkdiscard -f -z -o $((8 * MB - 1024)) -l 512 \
 	"$disk"
 is "that sector" "$(dd if="$disk" bs=512 skip=$((8 * 2048 - 2)) count=1 \
@@ -60,7 +60,7 @@ is "the one before" "$(dd if="$disk" bs=512 skip=$((8 * 2048 - 3)) count=1 \
 	iflag=direct 2>/dev/null | sum)" \
 	"$(tail -c 1536 "$tmp/data" | head -c 512 | sum)"
 
-# Both kinds of fallocate: with and without giving the space up.
+# Both kinds of fallocate: with and without deallocation.
 if has fallocate; then
 	runs "punch a hole" fallocate -p -o $((5 * MB)) -l $MB "$disk"
 	is "a hole reads as zeroes" "$(part 5)" "$zero"

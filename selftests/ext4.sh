@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# A file system on the disk: made, filled, synced, mounted again, checked.
+# A file system on the disk is made, filled, synced, mounted again and checked.
 
 . "${0%/*}/lib.sh"
 

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Data comes back as it was written: small and large, direct and cached, one at
-# a time and many at once.
+# Data reads back as it was written: with small and large requests, direct and
+# cached, one at a time and many at once.
 
 . "${0%/*}/lib.sh"
 
-# verify NAME FIO-OPTIONS...: write, then read all of it back; every block
-# carries its own place and a checksum.
+# verify NAME FIO-OPTIONS...: write, then read all of it back; each block contains
+# its own offset and a checksum.
 verify()
 {
 	_name=$1
@@ -39,7 +39,7 @@ is "read back, one sector at a time" \
 	"$(dd if="$disk" bs=512 count=512 iflag=direct 2>/dev/null | sum)" \
 	"$(head -c 262144 "$tmp/data" | sum)"
 
-# The first and the last sector, and not one further.
+# The first and the last sector can be written, and none behind the last.
 size=$(cat "$block/size")
 head -c 512 /dev/urandom >"$tmp/sector"
 runs "write the last sector" dd if="$tmp/sector" of="$disk" bs=512 \
@@ -75,7 +75,8 @@ verify "through the page cache" --rw=randwrite --bs=4k --size=8M --direct=0 \
 verify "two jobs, two CPUs" --rw=randwrite --bs=4k --size=4M --direct=1 \
 	--iodepth=16 --numjobs=2 --offset_increment=8M
 
-# Pages that came into memory in no order go out together, as many segments.
+# Pages that are not adjacent in memory are written as one request with many
+# segments.
 events=/sys/kernel/tracing/events/virtio_lite/virtblk_queue_rq
 if [ ! -d $events ] || ! mkdir /sys/kernel/tracing/instances/lite-io; then
 	skip "requests of many segments" "no tracepoints in this kernel"

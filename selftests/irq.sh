@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Interrupts: a vector per queue, vectors that queues share, one line for all;
-# /proc/interrupts shows which, and the right one counts.
+# Interrupts: a vector per queue, vectors that queues share, one line for all.
+# /proc/interrupts shows their names, and the count of the right one rises.
 #
 # guest: smp=4
 # guest: disk num_queues=4
@@ -11,7 +11,7 @@
 
 . "${0%/*}/lib.sh"
 
-# names BDF: of its interrupts, on one line
+# names BDF: names of the device's interrupts, on one line
 names()
 {
 	_v=$(basename "$(virtio_of "$1")")
@@ -19,7 +19,7 @@ names()
 		/proc/interrupts | tr '\n' ' '
 }
 
-# count NAME: how often it came, on all CPUs
+# count NAME: how often the interrupt came, on all CPUs
 count()
 {
 	awk -v n="$1" '$NF == n { for (i = 2; $i ~ /^[0-9]+$/; i++) s += $i }
@@ -34,7 +34,7 @@ cpu()
 	taskset -c "$_c" "$@"
 }
 
-# counts POINT NAME CPU DISK: eight reads from there are eight interrupts.
+# counts POINT NAME CPU DISK: eight reads on that CPU raise eight interrupts.
 counts()
 {
 	_before=$(count "$2")

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# What every program in this folder starts with: KTAP, and a disk to use.
+# The library of every program in this folder: KTAP output, and a disk to use.
 #
 #	. "${0%/*}/lib.sh"
 #	disk=$(lite_disk) || skip_all "no disk of virtio_lite"
 #	is "capacity" "$(blockdev --getsize64 "$disk")" 67108864
 #	finish
 #
-# One line of output per point, the reason of a failure behind "#".  A program
-# that ends before it said finish has failed, whatever it said before.
+# Each point is one line of output, followed by the reason if it failed.  A program
+# that ends without "finish" has failed, whatever its points say.
 # Exit status: 0 passed, 1 failed, 4 skipped.
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,7 +37,7 @@ trap leave EXIT
 trap 'exit 1' INT TERM
 echo "KTAP version 1"
 
-# at_exit COMMAND: also when the program ends early; the last one first.
+# at_exit COMMAND: run it at the end, also if that is early; the last one first.
 at_exit()
 {
 	undo="$1
@@ -73,7 +73,7 @@ skip()
 	echo "ok $points $1 # SKIP $2"
 }
 
-# skip_all REASON: nothing here can be tested.
+# skip_all REASON: end the program, because it can test nothing here.
 skip_all()
 {
 	echo "1..0 # SKIP $*"
@@ -91,7 +91,7 @@ is()
 	fi
 }
 
-# like POINT TEXT PATTERN: a pattern of the shell, for all of the text.
+# like POINT TEXT PATTERN: a shell pattern matches the whole text.
 like()
 {
 	# shellcheck disable=SC2254
@@ -115,7 +115,7 @@ $(tail -n 20 "$tmp/out")"
 	fi
 }
 
-# fails POINT COMMAND...: the command does not.
+# fails POINT COMMAND...: the command ends with another status.
 fails()
 {
 	_name=$1
@@ -137,7 +137,7 @@ finish()
 	exit 0
 }
 
-# The shell of a small guest prefers what is built into it to these.
+# The shell of a small guest prefers its built-in commands to these.
 blkdiscard()
 {
 	"$(which blkdiscard)" "$@"
@@ -148,13 +148,13 @@ fallocate()
 	"$(which fallocate)" "$@"
 }
 
-# has COMMAND: it is here, and works.
+# has COMMAND: the command exists, and works.
 has()
 {
 	command -v "$1" >/dev/null 2>&1 && "$1" --version >/dev/null 2>&1
 }
 
-# Disks are overwritten.  Outside of the harness their owner has to name them.
+# Disks are overwritten, so outside of the harness the user has to name them.
 lite_bdfs()
 {
 	for _b in $(vbl_disks); do
@@ -166,7 +166,7 @@ lite_bdfs()
 	done
 }
 
-# lite_bdf [N]: address of the Nth disk of our driver, counted from 0.
+# lite_bdf [N]: PCI address of the Nth disk of this driver, counted from 0.
 lite_bdf()
 {
 	_bdf=$(lite_bdfs | sed -n "$((${1:-0} + 1))p")
@@ -191,7 +191,7 @@ need_disk()
 	disk=/dev/$name block=/sys/block/$name
 }
 
-# module: where virtio_lite.ko is.
+# module: path of virtio_lite.ko.
 module()
 {
 	for _f in /virtio_lite.ko "$here/../virtio_lite.ko"; do
@@ -200,7 +200,7 @@ module()
 	return 1
 }
 
-# reads DISK [dd operands]: reading works, past any cache.
+# reads DISK [dd operands]: direct reads work.
 reads()
 {
 	_d=$1
@@ -214,7 +214,7 @@ random()
 	head -c "$2" /dev/urandom >"$1"
 }
 
-# sum [FILE]: of a file or of the input
+# sum [FILE]: checksum of a file or of the input
 sum()
 {
 	sha256sum "$@" | cut -d ' ' -f 1
@@ -244,7 +244,7 @@ keeps_busy()
 		/sys/block/$busy_disk/stat) -gt $_more ]"
 }
 
-# writes DISK: how many it has finished.
+# writes DISK: number of writes that the disk has completed.
 writes()
 {
 	awk '{ print $5 }' "/sys/block/${1#/dev/}/stat"
@@ -253,7 +253,7 @@ writes()
 # not_busy: stop the load; fails unless all of its data was right.
 not_busy()
 {
-	# Told to stop, fio ends with 128, and says separately how it went.
+	# fio ends with 128 on a signal, and reports errors in its output.
 	kill -INT "$busy_pid" 2>/dev/null
 	wait "$busy_pid"
 	if grep -q ': err= *0:' "$tmp/busy" && ! grep -q verify: "$tmp/busy.err"

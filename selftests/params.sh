@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Module parameters: described, checked, and with the effect they promise.
+# Module parameters have a description, refuse bad values, and have their effect.
 
 . "${0%/*}/lib.sh"
 
-# load [parameters]: the module anew
+# load [parameters]: load the module again
 load()
 {
 	if [ -d /sys/module/virtio_lite ]; then

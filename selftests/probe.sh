@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Who matched and who probed: a PCI function finds our PCI driver by its id,
-# the device it makes finds our disk driver, and neither takes anything else.
+# Match and probe: the PCI driver takes a PCI function by its id, the disk driver
+# takes the device that it adds to the bus, and neither takes anything else.
 
 . "${0%/*}/lib.sh"
 
@@ -21,7 +21,7 @@ for d in $drivers/virtio-pci-lite/0000:*; do
 done
 is "it has nothing but disks" $others 0
 
-# A function makes one device, that device one disk, and the disk has a name.
+# A PCI function has one device on the bus, and that has one disk with a name.
 n=0
 for d in $drivers/virtio-pci-lite/0000:*; do
 	n=$((n + 1))

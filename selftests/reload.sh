@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The module is unloaded and loaded again, and nothing of it stays behind.
+# The module is unloaded and loaded again; nothing of it is left in between.
 
 . "${0%/*}/lib.sh"
 
-# Whatever mentions the module while it is not there.
+# Print what is left of the module while it is not loaded.
 traces()
 {
 	[ -d /sys/module/virtio_lite ] && echo module
@@ -21,7 +21,7 @@ traces()
 	grep -s virtio-pci-lite /proc/ioports /proc/iomem
 }
 
-# load: and find the disk again, whatever its name is now
+# load: load the module, and find the disk again, whose name may have changed
 load()
 {
 	insmod "$ko" && vbl_take_all && disk=/dev/$(disk_of "$bdf")
@@ -64,7 +64,7 @@ for i in 1 2 3 4 5; do
 		sum)" "$data"
 done
 
-# What was written just before has to be there after.
+# Data that was written just before the unload has to be there afterwards.
 random "$tmp/late" 1048576
 dd if="$tmp/late" of="$disk" bs=64k 2>/dev/null
 runs "rmmod after a cached write" rmmod virtio_lite

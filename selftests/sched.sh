@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Queue settings change while requests are on their way: schedulers, depth.
+# Queue settings change while requests are in flight: scheduler, depth.
 
 . "${0%/*}/lib.sh"
 

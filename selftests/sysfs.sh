@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# What user space finds in sysfs: the device on its bus, and the disk.
+# The attributes in sysfs: of the device on its bus, and of the disk.
 #
 # guest: disk serial=abc
 # guest: disk serial=exactly-twenty-bytes config_wce=off
@@ -8,7 +8,7 @@
 
 . "${0%/*}/lib.sh"
 
-# Same bytes, whether they end in a newline or not, and nothing else.
+# serial BDF: the serial number, exactly as the file has it.
 serial()
 {
 	cat "/sys/block/$(disk_of "$1")/serial"
@@ -79,7 +79,7 @@ for q in "$block"/mq/*; do
 done
 is "a queue per CPU" $queues "$(nproc)"
 
-# The cache can be switched, and the block layer follows.
+# The cache mode can be switched, and the block layer uses the new one.
 is "cache: write back" "$(cat "$block/cache_type")" "write back"
 is "block layer: write back" "$(cat "$block/queue/write_cache")" "write back"
 runs "switch it off" sh -c "echo 'write through' >$block/cache_type"
@@ -93,7 +93,7 @@ is "block layer: write back again" "$(cat "$block/queue/write_cache")" \
 	"write back"
 fails "no other mode" sh -c "echo nonsense >$block/cache_type"
 
-# Disks with something special.
+# Disks with special options.
 if second=$(lite_bdf 1) && third=$(lite_bdf 2); then
 	is "serial of 20 bytes" "$(serial "$second")" exactly-twenty-bytes
 	cache=/sys/block/$(disk_of "$second")/cache_type

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The tracepoints tell both journeys in order: of a write, and of a probe.
+# The tracepoints show the steps of a write and of a probe in order.
 
 . "${0%/*}/lib.sh"
 
-# events: names of what was traced, in order, on one line
+# events: names of the events in the trace, in order, on one line
 events()
 {
 	sed -n 's/.*: \([a-z_]*\): virtio[0-9].*/\1/p
@@ -34,7 +34,7 @@ need_disk
 trace=/sys/kernel/tracing/instances/lite-trace
 mkdir $trace || skip_all "no instances of tracing"
 at_exit "rmdir $trace"
-# Clocks of several CPUs, so that the order of events is their true order.
+# A clock that all CPUs share, so that the order of events is right.
 echo mono >$trace/trace_clock
 
 sync
