@@ -252,11 +252,12 @@ int virtblk_report_zones(struct gendisk *disk, sector_t sector,
  * @vblk: the disk
  * @capacity: size in sectors
  *
- * Return: false, after a message, if it has more.
+ * Return: false, after a message, if it has more; true for a disk without zones.
  */
 bool virtblk_zones_fit(struct virtblk *vblk, u64 capacity)
 {
-	if (capacity >> ilog2(vblk->limits.zone_sectors) <= VIRTBLK_MAX_ZONES)
+	if (!vblk->limits.zone_sectors ||
+	    capacity >> ilog2(vblk->limits.zone_sectors) <= VIRTBLK_MAX_ZONES)
 		return true;
 	virtio_err(vblk->vdev, "%s: %llu sectors are too many zones of %u\n",
 		   vblk->disk->disk_name, capacity, vblk->limits.zone_sectors);
