@@ -16,7 +16,9 @@ PYTEST ?= $(or $(shell command -v pytest-3),$(PYTHON) -m pytest)
 GUEST := $(PYTHON) scripts/guest.py
 
 # These are ours: kbuild must not see them as its own.
-MAKEOVERRIDES := $(filter-out K=% T=% J=% KDIR=% FULL=% WRITE=% OLD=% NEW=% N=% WHAT=% SECONDS=% SEED=% HOURS=% ROUND=% LOG=% SUITE=% DESTDIR=%,$(MAKEOVERRIDES))
+OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
+OURS += DESTDIR OUT
+MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
@@ -179,6 +181,6 @@ help:
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
-.PHONY: module kdir-there clean install uninstall setup run shell check check-all \
-	kernels unit fuzz fuzz-ring trust soak powercut conformance conformance-mutants \
-	bench bench-compare style help
+.PHONY: module kdir-there clean install uninstall setup run shell check check-all
+.PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
+.PHONY: conformance-mutants bench bench-compare style help

@@ -55,8 +55,14 @@ GENERATED = ("include/compat/found.h",)
 # Folders in which an include is searched, after the folder of the file.
 INCLUDE = ("include", "", "include/userspace", "selftests/unit")
 
-PACKAGES = ("bench", "conformance", "device", "faults", "fuzz", "style",
-            "trust", "vbl")
+PACKAGES = ("bench",
+            "conformance",
+            "device",
+            "faults",
+            "fuzz",
+            "style",
+            "trust",
+            "vbl")
 PY_PARTS = {
     "vbl": Part(("scripts/vbl/",)),
     "style": Part(("scripts/style/",), ("vbl",)),
