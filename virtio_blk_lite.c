@@ -262,6 +262,8 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	if (added)
 		del_gendisk(vblk->disk);
 	virtblk_disable_recovery(vblk);
+	/* A recovery that began while the queue was frozen may have started it. */
+	cancel_delayed_work_sync(&vblk->disk->queue->requeue_work);
 
 	mutex_lock(&vblk->vdev_mutex);
 	virtio_reset_device(vdev);
