@@ -60,8 +60,9 @@ static int vring_split_init(struct virtqueue *vq, unsigned int align, int node)
 	vq->used_event = &vq->avail->ring[vq->num];
 	vq->avail_event = (virtio16_t *)&vq->used->ring[vq->num];
 	if (!vq->indirect) {
-		vq->link = kcalloc_node(2 * vq->num, sizeof(*vq->link),
-					GFP_KERNEL, node);
+		vq->link = kvzalloc_node(array_size(2 * vq->num,
+						    sizeof(*vq->link)),
+					 GFP_KERNEL, node);
 		if (!vq->link)
 			return -ENOMEM;
 		vq->returned = vq->link + vq->num;
@@ -87,7 +88,8 @@ int vring_init(struct virtqueue *vq, unsigned int num, void *mem,
 	vq->num = num;
 	vq->mask = num - 1;
 	vq->desc = mem;
-	vq->token = kcalloc_node(num, sizeof(*vq->token), GFP_KERNEL, node);
+	vq->token = kvzalloc_node(array_size(num, sizeof(*vq->token)),
+				  GFP_KERNEL, node);
 	if (!vq->token)
 		return -ENOMEM;
 	err = vq->packed ? vring_packed_init(vq, node) :
@@ -168,8 +170,8 @@ void vring_swap(struct virtqueue *vq, struct virtqueue *other)
  */
 void vring_free(struct virtqueue *vq)
 {
-	kfree(vq->token);
-	kfree(vq->link);
+	kvfree(vq->token);
+	kvfree(vq->link);
 	vq->token = NULL;
 	vq->link = NULL;
 	vq->returned = NULL;

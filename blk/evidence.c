@@ -98,7 +98,7 @@ int virtblk_alloc_evidence(struct virtblk *vblk)
 	struct virtblk_vq *vvq;
 
 	if (virtio_mem_alloc(vblk->vdev, &vblk->check_mem, vblk->limits.logical,
-			     NUMA_NO_NODE))
+			     NUMA_NO_NODE, true))
 		return -ENOMEM;
 	for (i = 0; i < vblk->nvqs; i++) {
 		vvq = &vblk->vqs[i];

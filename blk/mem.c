@@ -23,7 +23,7 @@ static int virtblk_alloc_slots(struct virtblk *vblk, struct virtblk_vq *vvq,
 	unsigned int depth = vblk->tag_set.queue_depth;
 
 	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[0],
-			     depth * sizeof(*vvq->slots), node))
+			     depth * sizeof(*vvq->slots), node, false))
 		return -ENOMEM;
 	vvq->slots = vvq->mem[0].addr;
 	vvq->slots_dma = vvq->mem[0].dma;
@@ -45,7 +45,8 @@ static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
 		     (vvq->block_desc * sizeof(*vvq->blocks)));
 	vvq->nblocks = min3(most, each * depth, (unsigned int)BITS_PER_LONG);
 	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[1], vvq->nblocks *
-			     vvq->block_desc * sizeof(*vvq->blocks), node))
+			     vvq->block_desc * sizeof(*vvq->blocks), node,
+			     false))
 		return -ENOMEM;
 	vvq->blocks = vvq->mem[1].addr;
 	vvq->blocks_dma = vvq->mem[1].dma;

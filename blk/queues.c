@@ -199,12 +199,14 @@ static int virtblk_alloc_all_mem(struct virtblk *vblk)
 int virtblk_init_queues(struct virtblk *vblk)
 {
 	struct blk_mq_tag_set *set = &vblk->tag_set;
+	unsigned int wanted;
 	int err;
 
 	err = virtblk_find_queues(vblk);
 	if (err)
 		return err;
-	set->queue_depth = virtblk_choose_depth(vblk);
+	wanted = virtblk_choose_depth(vblk);
+	set->queue_depth = wanted;
 	err = virtblk_fit_segments(vblk);
 
 	/* Where memory is fragmented, a disk gets fewer tags, which need less. */
@@ -217,6 +219,9 @@ int virtblk_init_queues(struct virtblk *vblk)
 		virtio_err(vblk->vdev, "no queues: %d\n", err);
 		virtio_reset_device(vblk->vdev);
 		virtblk_del_queues(vblk);
+	} else if (set->queue_depth < wanted) {
+		virtio_notice(vblk->vdev, "no memory for %u requests a queue: it takes %u\n",
+			      wanted, set->queue_depth);
 	}
 	return err;
 }

@@ -207,7 +207,7 @@ static int virtblk_alloc_report(struct virtblk *vblk, struct virtio_mem *mem,
 			    min_t(u32, VIRTBLK_REPORT_MAX,
 				  rounddown_pow_of_two(vblk->limits.max_desc_len)));
 
-	while (virtio_mem_alloc(vblk->vdev, mem, size, NUMA_NO_NODE)) {
+	while (virtio_mem_alloc(vblk->vdev, mem, size, NUMA_NO_NODE, false)) {
 		size /= 2;
 		if (size < SECTOR_SIZE)
 			return -ENOMEM;

@@ -12,24 +12,30 @@
  * @mem: filled; the memory is zeroed, contiguous for the device, page aligned
  * @size: number of bytes
  * @node: preferred NUMA node
+ * @must: nothing smaller will do
+ *
+ * Large pieces of memory can be rare. Where a smaller one will do, the kernel does
+ * not take memory from others for a large one.
  *
  * With ACCESS_PLATFORM the device uses bus addresses, else guest physical ones
  * (GEN-RSVD-04, GEN-RSVD-05). Context: may sleep. Return: 0 or -ENOMEM.
  */
 int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
-		     size_t size, int node)
+		     size_t size, int node, bool must)
 {
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
 	struct page *page;
 
+	if (size > PAGE_SIZE)
+		gfp |= must ? __GFP_RETRY_MAYFAIL : __GFP_NORETRY;
 	mem->size = size;
 	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
 		mem->addr = dma_alloc_coherent(vdev->dev.parent, size,
-					       &mem->dma, GFP_KERNEL);
+					       &mem->dma, gfp);
 		return mem->addr ? 0 : -ENOMEM;
 	}
 
-	page = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN,
-				get_order(size));
+	page = alloc_pages_node(node, gfp | __GFP_ZERO, get_order(size));
 	if (!page)
 		return -ENOMEM;
 	mem->addr = page_address(page);

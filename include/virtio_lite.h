@@ -236,7 +236,7 @@ struct virtio_mem {
 };
 
 int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
-		     size_t size, int node);
+		     size_t size, int node, bool must);
 void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem);
 
 /* virtio_main_lite.c registers these in this order. */

@@ -46,20 +46,29 @@ static int vp_alloc_mem(struct vp_device *vp, struct virtio_mem *mem,
 {
 	return virtio_mem_alloc(&vp->vdev, mem,
 				vring_size(size, vp->regs->ring_align, packed),
-				node);
+				node, vp->regs->fixed_size);
 }
 
 /* Where there is no memory for a large ring, a modern device gets a smaller one. */
 static int vp_alloc_ring(struct vp_device *vp, struct vp_queue *q,
 			 unsigned int *size, int node)
 {
+	unsigned int wanted = *size;
+
 	for (;;) {
 		if (!vp_alloc_mem(vp, &q->mem, *size, q->vq->packed, node))
-			return 0;
-		if (vp->regs->fixed_size || *size <= 4)
 			break;
+		if (vp->regs->fixed_size || *size <= 4)
+			goto err;
 		*size /= 2;
 	}
+	if (*size < wanted)
+		dev_notice(&vp->pdev->dev,
+			   "queue %u: no memory for a ring of %u descriptors: it has %u\n",
+			   q->vq->index, wanted, *size);
+	return 0;
+
+err:
 	dev_err(&vp->pdev->dev, "queue %u: no memory for its ring\n",
 		q->vq->index);
 	return -ENOMEM;

@@ -43,8 +43,8 @@ int vring_packed_init(struct virtqueue *vq, int node)
 	vq->driver_event = events;
 	vq->device_event = vq->driver_event + 1;
 	if (!vq->indirect) {
-		vq->link = kcalloc_node(vq->num, sizeof(*vq->link), GFP_KERNEL,
-					node);
+		vq->link = kvzalloc_node(array_size(vq->num, sizeof(*vq->link)),
+					 GFP_KERNEL, node);
 		if (!vq->link)
 			return -ENOMEM;
 	}

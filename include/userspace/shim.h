@@ -195,8 +195,10 @@ static inline u64 cpu_to_le64(u64 v)
 /* slab.h */
 #define GFP_KERNEL	0
 
-void *kcalloc_node(size_t n, size_t size, int gfp, int node);
-void kfree(const void *p);
+#define array_size(n, size)	((n) * (size))
+
+void *kvzalloc_node(size_t size, int gfp, int node);
+void kvfree(const void *p);
 
 /* io.h */
 void writew(u16 value, void *addr);

@@ -41,11 +41,6 @@ static inline void *fail_kcalloc(size_t n, size_t size, gfp_t gfp)
 	return fail_null(kcalloc(n, size, gfp), "kcalloc");
 }
 
-static inline void *fail_kcalloc_node(size_t n, size_t size, gfp_t gfp, int node)
-{
-	return fail_null(kcalloc_node(n, size, gfp, node), "kcalloc_node");
-}
-
 static inline void *fail_kvcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	return fail_null(kvcalloc(n, size, gfp), "kvcalloc");
@@ -71,7 +66,6 @@ static inline void *fail_dma_alloc_coherent(struct device *dev, size_t size,
 #undef kzalloc
 #undef kzalloc_node
 #undef kcalloc
-#undef kcalloc_node
 #undef kvcalloc
 #undef kvzalloc_node
 #undef alloc_pages_node
@@ -79,7 +73,6 @@ static inline void *fail_dma_alloc_coherent(struct device *dev, size_t size,
 #define kzalloc fail_kzalloc
 #define kzalloc_node fail_kzalloc_node
 #define kcalloc fail_kcalloc
-#define kcalloc_node fail_kcalloc_node
 #define kvcalloc fail_kvcalloc
 #define kvzalloc_node fail_kvzalloc_node
 #define alloc_pages_node fail_alloc_pages_node

@@ -121,7 +121,7 @@ u32 shim_peek(const void *p, size_t size)
 	abort();
 }
 
-void *kcalloc_node(size_t n, size_t size, int gfp, int node)
+void *kvzalloc_node(size_t size, int gfp, int node)
 {
 	(void)gfp;
 	shim.alloc_node = node;
@@ -130,10 +130,10 @@ void *kcalloc_node(size_t n, size_t size, int gfp, int node)
 	if (shim.alloc_left > 0)
 		shim.alloc_left--;
 	shim.allocs++;
-	return calloc(n, size);
+	return calloc(1, size);
 }
 
-void kfree(const void *p)
+void kvfree(const void *p)
 {
 	if (p)
 		shim.allocs--;
