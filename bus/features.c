@@ -3,7 +3,7 @@
  * Negotiation of feature bits: sections 2.2 and 3.1.1. The table of the features
  * that are accepted is include/virtio_features.h.
  */
-#include <linux/cc_platform.h>
+#include "compat/compat.h"
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -56,9 +56,8 @@ static int virtio_check_required(struct virtio_device *vdev, u64 accepted)
 		virtio_err(vdev, "device has no VERSION_1, which modern registers need, and no legacy registers\n");
 		return -ENODEV;
 	}
-	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT) &&
-	    !(accepted & VIRTIO_BIT(ACCESS_PLATFORM))) {
-		virtio_err(vdev, "memory is encrypted, which needs ACCESS_PLATFORM, and the device does not offer it\n");
+	if (compat_mem_restricted() && !(accepted & VIRTIO_BIT(ACCESS_PLATFORM))) {
+		virtio_err(vdev, "the platform restricts what memory devices reach, which needs ACCESS_PLATFORM, and the device does not offer it\n");
 		return -ENODEV;
 	}
 	return 0;

@@ -8,9 +8,12 @@
 #define _COMPAT_H
 
 #include <linux/blk-mq.h>
+#include <linux/cc_platform.h>
 #include <linux/device.h>
 #include <linux/pci.h>
 #include <linux/sched/mm.h>
+#include <linux/virtio_anchor.h>
+#include <xen/xen.h>
 #include "compat/found.h"
 
 #ifndef PCI_IRQ_INTX
@@ -67,6 +70,22 @@ static inline void compat_unfreeze_queue(struct request_queue *q,
 #else
 	blk_mq_unfreeze_queue(q);
 #endif
+}
+
+/*
+ * Devices reach only the memory that the DMA API gave them: the rest is encrypted,
+ * or belongs to the guest alone. The platform tells upstream's virtio, if the
+ * kernel has any of it, by a function that it exchanges (s390, confidential
+ * guests of other kinds); the others are asked themselves.
+ */
+static inline bool compat_mem_restricted(void)
+{
+#ifdef CONFIG_VIRTIO_ANCHOR
+	if (READ_ONCE(virtio_check_mem_acc_cb) == virtio_require_restricted_mem_acc)
+		return true;
+#endif
+	return cc_platform_has(CC_ATTR_MEM_ENCRYPT) || xen_pv_domain() ||
+	       (IS_ENABLED(CONFIG_XEN_VIRTIO_FORCE_GRANT) && xen_domain());
 }
 
 #endif /* _COMPAT_H */
