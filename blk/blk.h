@@ -93,6 +93,7 @@ struct virtblk_query {
  * @fail: the request ends with an error when the device was reset
  * @checked: the device answered a check for this request; see blk/evidence.c
  * @replays: how often the request was sent again after a recovery
+ * @unmapped: there was no room to map the data, first at @submitted
  * @submitted: low bits of jiffies when the request was sent; this and the next
  *	       three fields are valid if @late
  * @quiet_since: low bits of jiffies when a request of its kind last came back
@@ -100,8 +101,8 @@ struct virtblk_query {
  * @came_back: low bits of virtblk.came_back of its kind at the last time-out
  * @query: the query, if the request is REQ_OP_DRV_IN
  *
- * Outside of the driver @disposition, @holds, @table, @nmapped, @late, @fail and
- * @replays are 0.
+ * Outside of the driver @disposition, @holds, @table, @nmapped, @late, @fail,
+ * @replays and @unmapped are 0.
  */
 struct virtblk_req {
 	u8 status;
@@ -114,6 +115,7 @@ struct virtblk_req {
 	bool fail;
 	bool checked;
 	u8 replays;
+	bool unmapped;
 	u32 submitted;
 	u32 quiet_since;
 	u16 younger;

@@ -3,7 +3,9 @@
  * The configuration of the device (section 5.2.4). Every field is untrusted: it
  * is validated, then clamped, ignored or refused with a message.
  */
+#include <linux/dma-mapping.h>
 #include <linux/log2.h>
+#include <linux/swiotlb.h>
 #include "blk/cache.h"
 #include "blk/limits.h"
 #include "blk/zoned.h"
@@ -93,6 +95,29 @@ static void virtblk_read_geometry(struct virtio_device *vdev,
 	lim->sectors = virtio_cread8(vdev, VIRTIO_BLK_CFG_SECTORS);
 }
 
+/*
+ * With bounce buffers, which are limited too, a request needs room for all of its
+ * data at once, and each segment takes a slot at least. What one mapping may be
+ * is a part of them all.
+ */
+static void virtblk_limit_mapping(struct virtio_device *vdev,
+				  struct virtblk_limits *lim)
+{
+	size_t max;
+
+	lim->max_sectors = COMPAT_MAX_HW_SECTORS;
+	if (!virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM))
+		return;
+	max = dma_max_mapping_size(vdev->dev.parent);
+	lim->max_desc_len = min_t(size_t, lim->max_desc_len,
+				  round_down(max, SECTOR_SIZE));
+	if (max >> SECTOR_SHIFT >= lim->max_sectors)
+		return;
+	lim->max_sectors = max_t(u32, round_down(max, lim->logical), PAGE_SIZE) >>
+			   SECTOR_SHIFT;
+	lim->max_segments = clamp_t(u32, max / IO_TLB_SIZE, 1, lim->max_segments);
+}
+
 static int virtblk_read_segments(struct virtio_device *vdev,
 				 struct virtblk_limits *lim)
 {
@@ -112,9 +137,7 @@ static int virtblk_read_segments(struct virtio_device *vdev,
 	if (!size_max)
 		size_max = U32_MAX;
 	lim->max_desc_len = round_down(size_max, SECTOR_SIZE);
-	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM))
-		lim->max_desc_len = min_t(size_t, lim->max_desc_len,
-					  dma_max_mapping_size(vdev->dev.parent));
+	virtblk_limit_mapping(vdev, lim);
 	if (!lim->max_desc_len) {
 		virtio_err(vdev, "size_max %u is less than a sector\n", size_max);
 		return -EINVAL;

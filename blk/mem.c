@@ -312,8 +312,8 @@ void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	/* @late and @replays stay valid until virtblk_forget(). */
-	vbr->holds = vbr->late || vbr->replays;
+	/* These three stay valid until virtblk_forget(). */
+	vbr->holds = vbr->late || vbr->replays || vbr->unmapped;
 	if (vbr->nmapped)
 		virtblk_unmap(vvq, rq);
 	if (vbr->table) {
@@ -334,6 +334,7 @@ void virtblk_forget(struct virtblk_vq *vvq, struct request *rq)
 	__virtblk_release(vvq, rq);
 	vbr->late = false;
 	vbr->fail = false;
+	vbr->unmapped = false;
 	vbr->replays = 0;
 	vbr->holds = false;
 }

@@ -24,6 +24,7 @@
 #include "blk/command.h"
 #include "blk/mem.h"
 #include "blk/submit.h"
+#include "blk/timeout.h"
 #include "compat/blk.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -256,6 +257,31 @@ static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
 }
 
 /*
+ * The data of a request cannot be mapped: other requests hold the room, and give
+ * it back when they complete. By the time-out that is waited for here, a completion
+ * that was lost has been found, too. What does not fit then never will.
+ */
+static blk_status_t virtblk_wait_for_map(struct virtblk_vq *vvq,
+					 struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	u32 most = virtblk_lost_timeout(rq);
+
+	if (!vbr->unmapped) {
+		vbr->unmapped = true;
+		vbr->holds = true;
+		vbr->submitted = jiffies;
+	}
+	if ((u32)jiffies - vbr->submitted < most)
+		return BLK_STS_RESOURCE;
+	dev_err_ratelimited(vvq->vblk->vdev->dev.parent,
+			    "%s: for %u seconds there was no room to map %u bytes for the device: the request fails\n",
+			    vvq->vblk->disk->disk_name, most / HZ,
+			    blk_rq_bytes(rq));
+	return BLK_STS_IOERR;
+}
+
+/*
  * Returns BLK_STS_OK; BLK_STS_DEV_RESOURCE, which the block layer never sees, if
  * other requests of this queue have borrowed the blocks; else the status for the
  * block layer.
@@ -289,8 +315,11 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 
 	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
 		return BLK_STS_DEV_RESOURCE;
-	if (data && vvq->mapped && virtblk_map(vvq, rq))
-		return BLK_STS_RESOURCE;
+	if (data && vvq->mapped) {
+		if (virtblk_map(vvq, rq))
+			return virtblk_wait_for_map(vvq, rq);
+		vbr->unmapped = false;
+	}
 	return BLK_STS_OK;
 }
 

@@ -119,6 +119,16 @@ unsigned int virtblk_request_timeout(void)
 	return READ_ONCE(request_timeout) * HZ;
 }
 
+/**
+ * virtblk_lost_timeout() - when a lost completion was found for certain, in jiffies
+ * @rq: a request of the disk
+ */
+u32 virtblk_lost_timeout(const struct request *rq)
+{
+	return rq->q->rq_timeout *
+	       max(READ_ONCE(lost_timeouts), READ_ONCE(stall_timeouts));
+}
+
 /* How long a late request has been in flight, in jiffies. */
 static u32 virtblk_age(struct request *rq)
 {

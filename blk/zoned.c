@@ -95,7 +95,7 @@ int virtblk_read_zones(struct virtio_device *vdev, struct virtblk_limits *lim)
 	lim->max_active = min(lim->max_active, VIRTBLK_MAX_OPEN_ZONES);
 	/* 0 means that the device has no zone append: the block layer writes then. */
 	lim->max_append = virtio_cread32(vdev, VIRTIO_BLK_CFG_ZONE_MAX_APPEND);
-	lim->max_append = min(lim->max_append, lim->zone_sectors);
+	lim->max_append = min3(lim->max_append, lim->zone_sectors, lim->max_sectors);
 	lim->max_append = round_down(lim->max_append,
 				     lim->zone_granularity >> SECTOR_SHIFT);
 	/* BLK-ZONE-13 */

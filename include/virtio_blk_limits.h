@@ -15,6 +15,7 @@
  * @io_opt: optimal I/O size, in bytes; 0 if the device names none
  * @max_segments: largest number of data segments in a request
  * @max_desc_len: largest number of bytes in one descriptor
+ * @max_sectors: largest number of sectors of data in a request
  * @desc_per_segment: number of descriptors that one segment may need
  * @max_discard: sectors in a discard request; 0: no discard
  * @max_discard_segs: ranges in a discard request
@@ -45,6 +46,7 @@ struct virtblk_limits {
 	u32 io_opt;
 	u32 max_segments;
 	u32 max_desc_len;
+	u32 max_sectors;
 	u32 desc_per_segment;
 	u32 max_discard;
 	u32 max_discard_segs;

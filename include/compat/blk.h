@@ -171,7 +171,7 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 		.alignment_offset = l->alignment,
 		.io_min = l->io_min,
 		.io_opt = l->io_opt,
-		.max_hw_sectors = COMPAT_MAX_HW_SECTORS,
+		.max_hw_sectors = l->max_sectors,
 		.max_segments = l->max_segments,
 		.max_segment_size = max_t(u32, l->max_desc_len, PAGE_SIZE),
 		.max_hw_discard_sectors = l->max_discard,
@@ -231,7 +231,7 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 		blk_queue_io_min(q, l->io_min);
 	if (l->io_opt)
 		blk_queue_io_opt(q, l->io_opt);
-	blk_queue_max_hw_sectors(q, COMPAT_MAX_HW_SECTORS);
+	blk_queue_max_hw_sectors(q, l->max_sectors);
 	blk_queue_max_segments(q, l->max_segments);
 	blk_queue_max_segment_size(q, max_t(u32, l->max_desc_len, PAGE_SIZE));
 	blk_queue_max_discard_sectors(q, l->max_discard);

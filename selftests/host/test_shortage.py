@@ -3,7 +3,11 @@
 
 from pathlib import Path
 
+import pytest
+from device import Device, HoldRequests, scene
 from faults.load import verify
+from late import LOST, PARAMS, SECONDS, SLACK
+from scripted import MODERN
 from vbl import build_module
 from vbl.disk import Disk
 
@@ -14,6 +18,67 @@ SELFTESTS = Path(__file__).resolve().parents[1]
 def said(g):
     """What the driver said last."""
     return g.sh("dmesg | grep virtio-pci-lite | tail -n 20", check=False)
+
+
+# -- bounce buffers: ACCESS_PLATFORM, and a device that is not trusted ---------
+
+def read_largest(g, seconds=30):
+    """One read of 4 MiB, in requests as large as they may become."""
+    name = g.dev()
+    g.sh(f"cd /sys/block/{name}/queue; cat max_hw_sectors_kb "
+         ">max_sectors_kb 2>/dev/null; true")
+    return g.status(f"dd if=/dev/{name} of=/dev/null bs=4M count=1 "
+                    "iflag=direct 2>&1", timeout=seconds)
+
+
+@pytest.mark.parametrize("options", [
+    {}, pytest.param({"packed": True}, marks=pytest.mark.full),
+    pytest.param({"indirect": False}, marks=pytest.mark.full)],
+    ids=lambda o: "".join(o) or "split")
+def test_small_bounce_buffer(boot, kernel, options):
+    """Requests that are larger than all bounce buffers would never end."""
+    # 512 slots of 2 KiB.
+    g = boot(kernel=kernel, append="swiotlb=512,force",
+             disks=[Disk(**MAPPED, **options)])
+    assert read_largest(g)[0] == 0, said(g)
+    verify(g, g.dev(), "--size=8M --iodepth=32", "--bssplit=4k/40:256k/30:1M/30")
+
+
+def test_bounce_buffers_held(boot, kernel):
+    """Who can map nothing for as long as others hold it all gets an error."""
+    why_not = scene.qemu()[1]
+    if why_not:
+        pytest.skip(why_not)
+    with Device(MODERN) as dev:
+        g = boot(kernel=kernel, devices=[dev.qemu], share_mem=True, driver=None,
+                 qemu=scene.command(), append="swiotlb=512,force",
+                 disks=[Disk(**MAPPED)])
+        scene.keep_off(g, dev)
+        scene.load(g, "lite", PARAMS)
+        g.sh(f"take_over {g.bdf(0)}", timeout=60)
+        name = g.dev()
+        dev.become(MODERN + ("ACCESS_PLATFORM",),
+                   script=HoldRequests(hold=False))
+        holder = scene.bind(g, dev, "lite")
+        g.sh(f"echo 600000 >/sys/block/{holder}/queue/io_timeout")
+        with dev.lock:
+            dev.script.hold = True
+        read = "dd if=/dev/{} of=/dev/null bs=256k count=1 iflag=direct skip={} 2>&1"
+        jobs = [g.start(read.format(holder, n)) for n in range(8)]
+        g.sh("wait_for 60 sh -c '[ $(cat /sys/kernel/debug/swiotlb/"
+             "io_tlb_used) -gt 384 ]'", timeout=90)
+        status, out = g.status(read.format(name, 0),
+                               timeout=SECONDS * LOST + SLACK)
+        assert status and "nput/output error" in out, out
+        assert "no room to map" in said(g)
+        with dev.lock:
+            dev.script.hold = False
+            dev.release()
+        for job in jobs:
+            job.wait(60)
+        g.sh(read.format(name, 0))
+        g.sh("vbl_unload", timeout=60)
+    assert not dev.check.breaches, dev.check.report()
 
 
 # -- memory that devices do not reach ------------------------------------------
