@@ -215,12 +215,13 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->vdev.device = VIRTIO_ID_BLOCK;
 	vp->vdev.vendor = pdev->subsystem_vendor;
 	INIT_DELAYED_WORK(&vp->reset_work, vp_reset_work);
+	timer_setup(&vp->timer, vp_timer, 0);
 	pci_set_drvdata(pdev, vp);
 
 	err = pci_enable_device(pdev);
 	if (err)
 		goto err_enable;
-	/* INTx stays off until vp_alloc_irqs() allocates it. */
+	/* INTx stays off until vp_setup_irqs() allocates it. */
 	pci_intx(pdev, 0);
 	err = vp_set_dma_mask(vp);
 	if (err)
@@ -310,7 +311,10 @@ static int virtio_pci_resume(struct device *dev)
 	err = pci_enable_device(vp->pdev);
 	vp_restore_master(vp);
 	if (!err && vp->nvqs)
-		err = vp_request_irqs(vp);
+		err = vp_restart_irqs(vp);
+	/* With other vectors it is set up anew, even if it kept its state. */
+	if (err > 0)
+		err = virtio_reset_device(&vp->vdev);
 	/* The disk driver needs the error, too, or requests would wait for ever. */
 	return virtio_device_restore(&vp->vdev, err);
 }

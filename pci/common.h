@@ -6,6 +6,7 @@
 #define _PCI_COMMON_H
 
 #include <linux/pci.h>
+#include <linux/timer.h>
 #include <linux/workqueue.h>
 #include "virtio_lite.h"
 #include "virtio_ring_lite.h"
@@ -105,6 +106,9 @@ struct vp_group {
  *	      for everything if it is the only one; 0 with INTx
  * @groups: queues that share the other vectors; NULL if each queue has its own
  * @nirqs: number of interrupts that were requested
+ * @timed: there is no interrupt, and @timer looks into the rings
+ * @timer: calls vp_timer()
+ * @config_asked: jiffies when @timer last looked for a config change
  * @reset_awaited: a bus error was reported, and the slot was not reset yet;
  *		   protected by the device lock of @pdev
  * @reset_work: gives the device up if its slot is never reset
@@ -128,6 +132,9 @@ struct vp_device {
 	unsigned int nvectors;
 	struct vp_group *groups;
 	unsigned int nirqs;
+	bool timed;
+	struct timer_list timer;
+	unsigned long config_asked;
 	bool reset_awaited;
 	struct delayed_work reset_work;
 };

@@ -6,10 +6,15 @@
  *	MSI-X, too few		config | queues 0-1        | queues 2-3
  *	INTx			one line; the ISR register has the cause
  *	MSI-X, one vector	for everything; only if there is no INTx line
+ *	none is left		a timer looks into the rings
  *	polled queues		no interrupt
  *
  * In the first layout a vector belongs to one queue, so its handler needs no
  * look-up and no lock.
+ *
+ * A CPU has room for some 200 vectors, which many disks use up. The kernel finds
+ * out when a handler is requested, so a layout is tried together with its handlers,
+ * and if that fails, the next one.
  */
 #include <linux/interrupt.h>
 #include <linux/slab.h>
@@ -97,7 +102,28 @@ static irqreturn_t vp_only_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-static int vp_make_groups(struct vp_device *vp, unsigned int nvqs)
+/* Whether config has changed is asked for rarely: that takes exits to the host. */
+#define VP_CONFIG_PERIOD	HZ
+
+/**
+ * vp_timer() - look for what interrupts would have told
+ * @timer: of a device without any
+ *
+ * Context: soft interrupt.
+ */
+void vp_timer(struct timer_list *timer)
+{
+	struct vp_device *vp = container_of(timer, struct vp_device, timer);
+
+	vp_queues_interrupt(vp, 0, 0, vp->nintr);
+	if (time_after_eq(jiffies, vp->config_asked + VP_CONFIG_PERIOD)) {
+		vp->config_asked = jiffies;
+		virtio_config_changed(&vp->vdev);
+	}
+	mod_timer(&vp->timer, jiffies + 1);
+}
+
+static int vp_make_groups(struct vp_device *vp)
 {
 	unsigned int n = vp->nvectors - 1, i;
 
@@ -106,37 +132,49 @@ static int vp_make_groups(struct vp_device *vp, unsigned int nvqs)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		vp->groups[i].vp = vp;
-		vp->groups[i].first = i * nvqs / n;
-		vp->groups[i].end = (i + 1) * nvqs / n;
+		vp->groups[i].first = i * vp->nintr / n;
+		vp->groups[i].end = (i + 1) * vp->nintr / n;
 	}
 	return 0;
 }
 
-static int vp_alloc_msix(struct vp_device *vp, unsigned int nvqs,
-			 unsigned int max)
+/* A vector for each queue, bound to the CPUs that use the queue. */
+static int vp_alloc_own(struct vp_device *vp)
 {
 	struct irq_affinity affinity = { .pre_vectors = 1 };
-	int n;
+	unsigned int n = vp->nintr + 1;
+	int ret = pci_alloc_irq_vectors_affinity(vp->pdev, n, n,
+						 PCI_IRQ_MSIX | PCI_IRQ_AFFINITY,
+						 &affinity);
 
-	if (max == nvqs + 1) {
-		n = pci_alloc_irq_vectors_affinity(vp->pdev, max, max,
-						   PCI_IRQ_MSIX | PCI_IRQ_AFFINITY,
-						   &affinity);
-		if (n > 0) {
-			vp->nvectors = n;
-			return 0;
-		}
-		max = nvqs;
-	}
-	/*
-	 * No PCI_IRQ_AFFINITY here: the kernel shuts a managed vector down when
-	 * its CPUs go offline, while other queues still need this one.
-	 */
-	n = pci_alloc_irq_vectors(vp->pdev, 2, max, PCI_IRQ_MSIX);
-	if (n < 0)
-		return n;
+	if (ret < 0)
+		return ret;
 	vp->nvectors = n;
-	return vp_make_groups(vp, nvqs);
+	return 0;
+}
+
+/*
+ * No PCI_IRQ_AFFINITY here: the kernel shuts a managed vector down when its CPUs
+ * go offline, while other queues still need this one.
+ */
+static int vp_alloc_shared(struct vp_device *vp, unsigned int max)
+{
+	int ret = pci_alloc_irq_vectors(vp->pdev, 2, max, PCI_IRQ_MSIX);
+
+	if (ret < 0)
+		return ret;
+	vp->nvectors = ret;
+	return vp_make_groups(vp);
+}
+
+static int vp_alloc_one(struct vp_device *vp, unsigned int type)
+{
+	int ret = pci_alloc_irq_vectors(vp->pdev, 1, 1, type);
+
+	if (ret < 0)
+		return ret;
+	vp->nvectors = type == PCI_IRQ_MSIX;
+	return 0;
 }
 
 static void vp_release_vectors(struct vp_device *vp)
@@ -145,6 +183,7 @@ static void vp_release_vectors(struct vp_device *vp)
 	kfree(vp->groups);
 	vp->groups = NULL;
 	vp->nvectors = 0;
+	vp->timed = false;
 }
 
 static u16 vp_queue_vector(struct vp_device *vp, unsigned int queue)
@@ -205,74 +244,6 @@ int vp_map_vectors(struct vp_device *vp)
 	return 0;
 }
 
-static int vp_try_msix(struct vp_device *vp, unsigned int nvqs,
-		       unsigned int max)
-{
-	int err = vp_alloc_msix(vp, nvqs, max);
-
-	if (!err) {
-		err = vp_map_vectors(vp);
-		if (err)
-			dev_notice(&vp->pdev->dev,
-				   "device refuses one of %u interrupt vectors\n",
-				   vp->nvectors);
-	}
-	if (err)
-		vp_release_vectors(vp);
-	return err;
-}
-
-static int vp_try_one_vector(struct vp_device *vp)
-{
-	int err;
-
-	if (pci_alloc_irq_vectors(vp->pdev, 1, 1, PCI_IRQ_MSIX) != 1)
-		return -ENOSPC;
-	vp->nvectors = 1;
-	err = vp_map_vectors(vp);
-	if (err)
-		vp_release_vectors(vp);
-	return err;
-}
-
-/**
- * vp_alloc_irqs() - allocate the best interrupts that there are, and map them
- * @vp: the device, before its queues are enabled
- * @nvqs: number of queues that need an interrupt
- *
- * Return: 0 or an error, after a message.
- */
-int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs)
-{
-	int err;
-
-	/* One vector per queue; else as many as there are; else two. */
-	err = vp_try_msix(vp, nvqs, nvqs + 1);
-	if (err == -EBUSY && nvqs > 1)
-		err = vp_try_msix(vp, nvqs, 2);
-	if (!err) {
-		if (vp->groups)
-			dev_info(&vp->pdev->dev,
-				 "%u queues share %u interrupt vectors\n",
-				 nvqs, vp->nvectors - 1);
-		return 0;
-	}
-	if (err == -ENOMEM)
-		return err;
-
-	err = pci_alloc_irq_vectors(vp->pdev, 1, 1, PCI_IRQ_INTX);
-	if (err > 0) {
-		dev_info(&vp->pdev->dev, "fewer than 2 MSI-X vectors: using INTx\n");
-		return 0;
-	}
-	if (!vp_try_one_vector(vp)) {
-		dev_info(&vp->pdev->dev, "one interrupt vector for all: no others, and no INTx line\n");
-		return 0;
-	}
-	dev_err(&vp->pdev->dev, "no MSI-X vector and no INTx line: no interrupts\n");
-	return err ?: -ENOSPC;
-}
-
 /* Request interrupt @nr of the device with its handler. */
 static int vp_request_irq(struct vp_device *vp, unsigned int nr)
 {
@@ -307,23 +278,25 @@ static void *vp_irq_data(struct vp_device *vp, unsigned int nr)
 	return &vp->groups[nr - 1];
 }
 
-/**
- * vp_request_irqs() - request all interrupts
- * @vp: the device; all rings are set up
- *
- * Return: 0; an error, after a message: vp_release_irqs() undoes the rest.
+/*
+ * Request all interrupts; all rings are set up. Returns 0; an error, after a
+ * message: vp_release_irqs() undoes the rest.
  */
-int vp_request_irqs(struct vp_device *vp)
+static int vp_request_irqs(struct vp_device *vp)
 {
 	unsigned int want = max(vp->nvectors, 1u);
 	int err;
 
+	if (vp->timed) {
+		vp->config_asked = jiffies;
+		mod_timer(&vp->timer, jiffies + 1);
+		want = 0;
+	}
 	for (vp->nirqs = 0; vp->nirqs < want; vp->nirqs++) {
 		err = vp_request_irq(vp, vp->nirqs);
 		if (err) {
-			dev_err(&vp->pdev->dev,
-				"cannot request interrupt %u of %u: %d\n",
-				vp->nirqs, want, err);
+			dev_notice(&vp->pdev->dev, "interrupt %u of %u: %d\n",
+				   vp->nirqs + 1, want, err);
 			return err;
 		}
 	}
@@ -333,13 +306,15 @@ int vp_request_irqs(struct vp_device *vp)
 }
 
 /**
- * vp_release_irqs() - undo vp_request_irqs()
+ * vp_release_irqs() - listen no more
  * @vp: the device, which was reset
  *
  * No handler runs any more when this returns.
  */
 void vp_release_irqs(struct vp_device *vp)
 {
+	if (vp->timed)
+		timer_delete_sync(&vp->timer);
 	while (vp->nirqs) {
 		vp->nirqs--;
 		pci_free_irq(vp->pdev, vp->nirqs, vp_irq_data(vp, vp->nirqs));
@@ -347,13 +322,128 @@ void vp_release_irqs(struct vp_device *vp)
 }
 
 /**
- * vp_free_irqs() - undo vp_request_irqs() and vp_alloc_irqs()
- * @vp: the device, which was reset
+ * vp_free_irqs() - undo vp_setup_irqs()
+ * @vp: the device, which was reset, or none of whose queues is enabled
  */
 void vp_free_irqs(struct vp_device *vp)
 {
 	vp_release_irqs(vp);
 	vp_release_vectors(vp);
+}
+
+/* What a device may have, from the best to what needs nothing at all. */
+enum vp_layout {
+	VP_OWN,		/* a vector for each queue, one for config changes */
+	VP_SHARED,	/* the same with fewer: as many as the device has */
+	VP_TWO,		/* one for all queues, to leave others some */
+	VP_INTX,
+	VP_ONE,		/* one vector for all */
+	VP_TIMED,	/* no interrupt */
+	VP_LAYOUTS,
+};
+
+static int vp_alloc_irqs(struct vp_device *vp, enum vp_layout layout)
+{
+	switch (layout) {
+	case VP_OWN:
+		return vp_alloc_own(vp);
+	case VP_SHARED:
+		return vp_alloc_shared(vp, max(vp->nintr, 2u));
+	case VP_TWO:
+		return vp_alloc_shared(vp, 2);
+	case VP_INTX:
+		return vp_alloc_one(vp, PCI_IRQ_INTX);
+	case VP_ONE:
+		return vp_alloc_one(vp, PCI_IRQ_MSIX);
+	default:
+		/* Nobody would answer it. */
+		pci_intx(vp->pdev, 0);
+		vp->timed = true;
+		return 0;
+	}
+}
+
+static int vp_try_layout(struct vp_device *vp, enum vp_layout layout, bool map)
+{
+	int err = vp_alloc_irqs(vp, layout);
+
+	if (!err && map) {
+		err = vp_map_vectors(vp);
+		if (err)
+			dev_notice(&vp->pdev->dev,
+				   "device refuses one of %u interrupt vectors\n",
+				   vp->nvectors);
+	}
+	if (!err)
+		err = vp_request_irqs(vp);
+	if (err)
+		vp_free_irqs(vp);
+	return err;
+}
+
+static void vp_tell_layout(struct vp_device *vp, enum vp_layout layout)
+{
+	struct device *dev = &vp->pdev->dev;
+
+	switch (layout) {
+	case VP_OWN:
+		break;
+	case VP_INTX:
+		dev_info(dev, "no 2 MSI-X vectors: using INTx\n");
+		break;
+	case VP_ONE:
+		dev_info(dev, "one interrupt vector for all: no others, and no INTx line\n");
+		break;
+	case VP_TIMED:
+		dev_warn(dev, "neither an MSI-X vector nor an INTx line is left: looking for what is done %u times a second\n",
+			 HZ);
+		break;
+	default:
+		dev_info(dev, "%u queues share %u interrupt vectors\n",
+			 vp->nintr, vp->nvectors - 1);
+	}
+}
+
+/**
+ * vp_setup_irqs() - get the best interrupts there are, and listen to them
+ * @vp: the device, whose rings are set up, and not enabled
+ * @map: tell the device which vector is for what; else vp_map_vectors() follows
+ *
+ * Return: 0 or an error.
+ */
+int vp_setup_irqs(struct vp_device *vp, bool map)
+{
+	enum vp_layout layout;
+	int err = -ENOSPC;
+
+	for (layout = VP_OWN; err && layout < VP_LAYOUTS; layout++) {
+		err = vp_try_layout(vp, layout, map);
+		if (!err)
+			vp_tell_layout(vp, layout);
+	}
+	return err;
+}
+
+/**
+ * vp_restart_irqs() - listen again after vp_release_irqs()
+ * @vp: the device
+ *
+ * Others may have taken the room that its vectors had. Return: 0; 1 if it has
+ * other vectors now, which the device does not know of; or an error.
+ */
+int vp_restart_irqs(struct vp_device *vp)
+{
+	if (!vp_request_irqs(vp))
+		return 0;
+	vp_free_irqs(vp);
+	return vp_setup_irqs(vp, false) ?: 1;
+}
+
+/* Wait until the timer does not run; it goes on afterwards. */
+static void vp_sync_timer(struct vp_device *vp)
+{
+	timer_delete_sync(&vp->timer);
+	mod_timer(&vp->timer, jiffies + 1);
 }
 
 /**
@@ -367,6 +457,8 @@ void vp_sync_irqs(struct virtio_device *vdev)
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
 
+	if (vp->timed)
+		vp_sync_timer(vp);
 	for (i = 0; i < vp->nirqs; i++)
 		synchronize_irq(pci_irq_vector(vp->pdev, i));
 }
@@ -383,7 +475,9 @@ void vp_sync_irq(struct virtio_device *vdev, unsigned int queue)
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int nr = vp->nvectors ? vp_queue_vector(vp, queue) : 0;
 
-	if (queue < vp->nintr && nr < vp->nirqs)
+	if (vp->timed)
+		vp_sync_timer(vp);
+	else if (queue < vp->nintr && nr < vp->nirqs)
 		synchronize_irq(pci_irq_vector(vp->pdev, nr));
 }
 

@@ -5,10 +5,11 @@
 
 #include "pci/common.h"
 
-int vp_alloc_irqs(struct vp_device *vp, unsigned int nvqs);
+void vp_timer(struct timer_list *timer);
+int vp_setup_irqs(struct vp_device *vp, bool map);
+int vp_restart_irqs(struct vp_device *vp);
 int vp_map_vector(struct vp_device *vp, unsigned int queue);
 int vp_map_vectors(struct vp_device *vp);
-int vp_request_irqs(struct vp_device *vp);
 void vp_release_irqs(struct vp_device *vp);
 void vp_free_irqs(struct vp_device *vp);
 void vp_sync_irqs(struct virtio_device *vdev);

@@ -185,7 +185,7 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 {
 	struct vp_device *vp = to_vp(vdev);
 	unsigned int i;
-	int err;
+	int err = 0;
 
 	vp->queues = kcalloc(nvqs, sizeof(*vp->queues), GFP_KERNEL);
 	if (!vp->queues)
@@ -199,11 +199,10 @@ static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	}
 
 	vp_enable_dma(vdev);
-	err = vp_alloc_irqs(vp, vp->nintr);
 	for (i = 0; !err && i < nvqs; i++)
 		err = vp_setup_queue(vp, i);
 	if (!err)
-		err = vp_request_irqs(vp);
+		err = vp_setup_irqs(vp, true);
 	if (!err)
 		err = vp_enable_queues(vp);
 	if (!err)
