@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whose is a completion, and when may a function write to memory."""
 
+import contextlib
+
 import pytest
-from device import Device, scene
+from device import Device, Script, scene
 from faults.load import Busy
-from scripted import MODERN
+from scripted import MODERN, BadId
 from vbl.disk import Disk
 
 CPU1 = "/sys/devices/system/cpu/cpu1/online"
@@ -45,16 +47,30 @@ def test_cpu_offline_at_bind(boot):
 
 
 @pytest.fixture
-def stubborn(boot):
-    """A guest with a scripted device, and that device."""
+def place(boot):
+    """place(dev, ...): a guest with such scripted devices, and the module."""
     why_not = scene.qemu()[1]
     if why_not:
         pytest.skip(why_not)
-    with Device(MODERN) as dev:
-        g = boot(devices=[dev.qemu], share_mem=True, driver=None,
-                 qemu=scene.command())
-        scene.load(g, "lite")
-        yield g, dev
+    with contextlib.ExitStack() as stack:
+        def start(*devs, params="", **options):
+            for dev in devs:
+                stack.enter_context(dev)
+            g = boot(devices=[d.qemu for d in devs], share_mem=True,
+                     driver=None, qemu=scene.command(), **options)
+            for dev in devs:
+                scene.keep_off(g, dev)
+            scene.load(g, "lite", params)
+            return g
+
+        yield start
+
+
+@pytest.fixture
+def stubborn(place):
+    """A guest with a scripted device, and that device."""
+    dev = Device(MODERN)
+    yield place(dev), dev
 
 
 def test_no_dma_before_a_reset(stubborn):
@@ -79,3 +95,115 @@ def test_no_dma_before_a_reset(stubborn):
     g.sh(f"wait_for 30 disk_of {bdf}")
     assert command_register(g, bdf) & MASTER
     scene.unbind(g, dev)
+
+
+class Deaf(Script):
+    """Its status reads as if nobody were there, once it is gone."""
+
+    gone = False
+
+    def read(self, dev, name, value):
+        return 0xff if self.gone and name == "status" else value
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_no_dma_of_a_dead_device(place, kernel, ring):
+    """What comes back from sleep, or from a reset from outside, stays cut off."""
+    dev = Device(MODERN, pm=True)
+    g = place(dev, kernel=kernel)
+    dev.become(MODERN + ("RING_PACKED",) * (ring == "packed"), script=Deaf())
+    name = scene.bind(g, dev, "lite")
+    assert command_register(g, dev.bdf) & MASTER
+    with dev.lock:
+        dev.script.gone = True
+        dev.needs_reset()
+    g.sh(f"wait_for 30 sh -c 'dmesg | grep -q \"{name}: the disk is dead\"'",
+         timeout=60)
+    assert not command_register(g, dev.bdf) & MASTER
+    g.sh("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state; "
+         "echo none >/sys/power/pm_test", timeout=90)
+    assert not command_register(g, dev.bdf) & MASTER
+    g.sh(f"echo 1 >/sys/bus/pci/devices/{dev.bdf}/reset", timeout=90)
+    assert not command_register(g, dev.bdf) & MASTER
+    scene.unbind(g, dev)
+
+
+# -- few interrupts, or none -------------------------------------------------
+
+def interrupt_line(g, dev):
+    """The interrupt that a function without MSI-X has."""
+    return g.sh(f"cat /sys/bus/pci/devices/{dev.bdf}/irq").strip()
+
+
+def test_shared_line(place, kernel):
+    """While a queue is reset for seconds, others on its INTx line go on."""
+    # Every fourth slot has the same line.
+    devs = [Device(MODERN, vectors=0, addr=slot) for slot in (8, 12)]
+    slow, other = devs
+    g = place(*devs, kernel=kernel)
+    for dev in devs:
+        dev.become(MODERN + ("RING_RESET",), script=BadId())
+    names = [scene.bind(g, dev, "lite") for dev in devs]
+    assert interrupt_line(g, slow) == interrupt_line(g, other)
+    with slow.lock:
+        slow.script.queue_reset_seconds = 9
+        slow.script.armed = True
+    read = "dd if=/dev/{} of=/dev/null bs=4k count={} iflag=direct 2>&1"
+    job = g.start(read.format(names[0], 4))
+    slow.wait(lambda d: d.queues[0].resetting, why="a reset of its queue")
+    g.sh(read.format(names[1], 16))
+    with slow.lock:
+        assert slow.now() < slow.queues[0].reset_until, \
+            "the other disk was read only after that"
+    job.wait(60)
+    assert int(g.sh(f"cat /sys/block/{names[0]}/errors/queue_resets")) == 1
+    for dev in devs:
+        scene.unbind(g, dev)
+        assert not dev.check.breaches, dev.check.report()
+
+
+class NoConfigVector(Script):
+    """Has no vector for changes of its configuration."""
+
+    def vector(self, dev, name, vector):
+        return 0xffff if name == "config_vector" else vector
+
+
+FEW = {"one vector": (1, Script), "refused": (1, NoConfigVector),
+       "none": (0, Script)}
+
+
+@pytest.mark.parametrize("ring", ["split", pytest.param(
+    "packed", marks=pytest.mark.full)])
+@pytest.mark.parametrize("few", FEW)
+def test_few_interrupts(place, kernel, few, ring):
+    """One vector, or no interrupt at all, on a function without INTx."""
+    vectors, script = FEW[few]
+    features = MODERN + ("RING_RESET",) + ("RING_PACKED",) * (ring == "packed")
+    dev = Device(MODERN, vectors=vectors, intx=False, queues=2)
+    g = place(dev, kernel=kernel, params="queue_depth=32")
+    dev.become(features, script=script(), queues=2, config={"seg_max": 30})
+    name = scene.bind(g, dev, "lite")
+    assert name, g.sh("dmesg | tail -n 20")
+    scene.copy(g, name)
+    # What takes the rings away from interrupts, and gives them back.
+    with Busy(g, name, "--size=4M") as busy:
+        g.sh(f"echo 64 >/sys/block/{name}/ring_size")
+        busy.progresses()
+        with dev.lock:
+            dev.needs_reset()
+        if few == "refused":
+            g.sh("dmesg | grep -q 'they go unseen'")
+        else:
+            g.sh(f"wait_for 30 grep -qx 1 /sys/block/{name}/errors/resets",
+                 timeout=60)
+        busy.progresses()
+        g.sh("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state;"
+             " echo none >/sys/power/pm_test", timeout=90)
+        busy.progresses()
+    if few != "refused":
+        with dev.lock:
+            dev.resize(72 << 20)
+        g.sh(f"wait_for 20 grep -qx {72 << 11} /sys/block/{name}/size")
+    scene.unbind(g, dev)
+    assert not dev.check.breaches, dev.check.report()

@@ -43,9 +43,9 @@ def status(g):
             2>/dev/null | xxd -p); fi"""), 0)
 
 
-def works(g, data):
+def works(g, data, params=""):
     """The next kernel has the disk, with all that was written."""
-    g.sh("vbl_load && vbl_take_all", timeout=60)
+    g.sh(f"vbl_load {params} && vbl_take_all", timeout=60)
     assert g.sh(f"dd if=/dev/{g.dev()} {PIECE}") == data
     verify(g, g.dev(), "--size=8M")
     assert not ktap.scan_log(g.sh("dmesg"))
@@ -83,3 +83,17 @@ def test_crash_kernel(boot, kernel, carried, options):
     assert g.status("test -e /proc/vmcore")[0] == 0, "no crash kernel"
     assert status(g) & 4, "somebody has reset it"
     works(g, data)
+
+
+@pytest.mark.full
+def test_crash_kernel_queues(boot, kernel, carried):
+    """One queue, however many the device, the CPUs and the user offer."""
+    g = boot(kernel=kernel, mem=1024, files=carried,
+             append="crashkernel=320M", disks=[Disk(size="128M", num_queues=4)])
+    boot.dirty = True           # of the first kernel
+    # The second CPU is possible, and stays off.
+    data = prepare(g, "crash", "maxcpus=1 irqpoll reset_devices")
+    g.next_boot("echo c >/proc/sysrq-trigger")
+    assert g.status("test -e /proc/vmcore")[0] == 0, "no crash kernel"
+    works(g, data, "poll_queues=2")
+    assert g.sh(f"ls /sys/block/{g.dev()}/mq").split() == ["0"]
