@@ -18,6 +18,7 @@ GUEST := $(PYTHON) scripts/guest.py
 # These are ours: kbuild must not see them as its own.
 OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
 OURS += DESTDIR OUT
+OURS += HOLD DRIVER DISK
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K
 
@@ -138,6 +139,12 @@ bench-compare:
 		exit 2; }
 	@$(PYTHON) scripts/bench.py compare $(OLD) $(NEW)
 
+# The ring's memory before, while and after the device holds requests.
+ring: setup
+	@scripts/ring.py $(HOLD) $(if $(K),-k $(K)) \
+		$(if $(DRIVER),--driver $(DRIVER)) $(if $(WHAT),--what $(WHAT)) \
+		$(if $(DISK),--disk '$(DISK)') $(if $(OUT),--html '$(OUT)')
+
 style:
 	@$(PYTHON) scripts/style.py
 
@@ -178,9 +185,15 @@ help:
 	@echo "             FULL=1 more figures"
 	@echo "  bench-compare OLD=a.json NEW=b.json  what got worse"
 	@echo
+	@echo "See it work:"
+	@echo "  ring       a ring's memory while the device holds requests; HOLD=2,"
+	@echo "             DRIVER=lite|upstream, WHAT=write|read|mixed, OUT=ring.html,"
+	@echo "             DISK=transport=legacy or packed=on, in_order=on, indirect=off ..."
+	@echo
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install uninstall setup run shell check check-all
 .PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
 .PHONY: conformance-mutants bench bench-compare style help
+.PHONY: ring
