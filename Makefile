@@ -18,7 +18,7 @@ GUEST := $(PYTHON) scripts/guest.py
 # These are ours: kbuild must not see them as its own.
 OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
 OURS += DESTDIR OUT
-OURS += HOLD DRIVER DISK
+OURS += HOLD DRIVER DISK QEMU
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K
 
@@ -143,7 +143,13 @@ bench-compare:
 ring: setup
 	@scripts/ring.py $(HOLD) $(if $(K),-k $(K)) \
 		$(if $(DRIVER),--driver $(DRIVER)) $(if $(WHAT),--what $(WHAT)) \
-		$(if $(DISK),--disk '$(DISK)') $(if $(OUT),--html '$(OUT)')
+		$(if $(QEMU),--qemu '$(QEMU)') $(if $(DISK),--disk '$(DISK)') \
+		$(if $(OUT),--html '$(OUT)')
+
+# Register accesses of a request on five kinds of disks.
+exits: setup
+	@scripts/exits.py $(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
+		$(if $(QEMU),--qemu '$(QEMU)') $(if $(OUT),--svg '$(OUT)')
 
 style:
 	@$(PYTHON) scripts/style.py
@@ -188,7 +194,10 @@ help:
 	@echo "See it work:"
 	@echo "  ring       a ring's memory while the device holds requests; HOLD=2,"
 	@echo "             DRIVER=lite|upstream, WHAT=write|read|mixed, OUT=ring.html,"
+	@echo "             QEMU=debian or newer,"
 	@echo "             DISK=transport=legacy or packed=on, in_order=on, indirect=off ..."
+	@echo "  exits      register accesses per request on IDE, AHCI, NVMe, upstream's"
+	@echo "             virtio and ours; WHAT=read|write, OUT=exits.svg"
 	@echo
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
@@ -196,4 +205,4 @@ help:
 .PHONY: module kdir-there clean install uninstall setup run shell check check-all
 .PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
 .PHONY: conformance-mutants bench bench-compare style help
-.PHONY: ring
+.PHONY: ring exits

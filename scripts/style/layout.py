@@ -70,7 +70,7 @@ PY_PARTS = {
     "conformance": Part(("scripts/conformance/",), ("vbl",)),
     "bench": Part(("scripts/bench/",), ("vbl",)),
     "device": Part(("scripts/device/",), ("vbl",)),
-    "seeing": Part(("scripts/seeing/",), ("vbl",)),
+    "seeing": Part(("scripts/seeing/",), ("bench", "vbl")),
     "faults": Part(("scripts/faults/",), ("vbl",)),
     "fuzz": Part(("scripts/fuzz/",), ("device", "vbl")),
     "trust": Part(("scripts/trust/",), ("device", "faults", "fuzz", "vbl")),
