@@ -361,6 +361,9 @@ static void virtblk_remove(struct virtio_device *vdev)
 static struct virtio_driver virtblk_driver = {
 	.driver.name = "virtio_blk_lite",
 	.device = VIRTIO_ID_BLOCK,
+	.transitional = VIRTIO_PCI_TRANSITIONAL_BLOCK,
+	.config_len = VIRTIO_BLK_CFG_MIN_LEN,
+	.features = VIRTIO_DEVICE_FEATURES,
 	.may_change = VIRTIO_BIT(BLK_RO),
 	.accept = virtblk_accept,
 	.probe = virtblk_probe,

@@ -2,7 +2,7 @@
 /*
  * The virtio-lite bus: it connects the devices of a transport with drivers.
  *
- *	PCI core                    finds 1af4:1001 or 1af4:1042
+ *	PCI core                    finds 1af4:1001 or 1af4:1042, a disk
  *	  virtio_pci_probe          maps registers          virtio_pci_lite.c
  *	    register_virtio_device  puts virtioN on the bus       this file
  *	      virtio_dev_match      is there a driver for it?     this file
@@ -242,26 +242,100 @@ void virtio_device_reset_done(struct virtio_device *vdev, int err)
 	device_unlock(&vdev->dev);
 }
 
-/**
- * register_virtio_driver() - register a driver for devices on the bus
- * @drv: the driver
- *
- * Return: 0 or an error.
+/*
+ * The transport finds devices, and takes only those that a driver is there for.
+ * So it has to know which drivers come and go. Protects @virtio_tell.
  */
-int register_virtio_driver(struct virtio_driver *drv)
+static DEFINE_MUTEX(virtio_drivers_mutex);
+static virtio_drivers_fn virtio_tell;
+
+static int virtio_tell_of(struct device_driver *r, void *unused)
 {
+	virtio_tell(drv_to_virtio(r), true);
+	return 0;
+}
+
+/**
+ * virtio_follow_drivers() - have a transport told of each driver
+ * @tell: called for each driver that is there or comes, with true, and for each
+ *	  that has gone, with false; NULL to end that
+ *
+ * Context: may sleep, and so may @tell, which does not register a driver.
+ */
+void virtio_follow_drivers(virtio_drivers_fn tell)
+{
+	mutex_lock(&virtio_drivers_mutex);
+	virtio_tell = tell;
+	if (tell)
+		bus_for_each_drv(&virtio_lite_bus, NULL, NULL, virtio_tell_of);
+	mutex_unlock(&virtio_drivers_mutex);
+}
+
+struct virtio_search {
+	u32 device;
+	int config_len;
+};
+
+static int virtio_drives(struct device_driver *r, void *data)
+{
+	const struct virtio_driver *drv = drv_to_virtio(r);
+	struct virtio_search *search = data;
+
+	if (drv->device != search->device)
+		return 0;
+	search->config_len = drv->config_len;
+	return 1;
+}
+
+/**
+ * virtio_driver_config_len() - what a kind of device needs for its driver
+ * @device: the virtio device id
+ *
+ * Return: bytes of device config that its driver needs, or -ENODEV if there is
+ * no driver for such devices.
+ */
+int virtio_driver_config_len(u32 device)
+{
+	struct virtio_search search = { .device = device };
+
+	if (!bus_for_each_drv(&virtio_lite_bus, NULL, &search, virtio_drives))
+		return -ENODEV;
+	return search.config_len;
+}
+
+/**
+ * __register_virtio_driver() - register_virtio_driver() of a module
+ * @drv: the driver
+ * @owner: the module
+ */
+int __register_virtio_driver(struct virtio_driver *drv, struct module *owner)
+{
+	int err;
+
 	drv->driver.bus = &virtio_lite_bus;
-	drv->driver.owner = THIS_MODULE;
-	return driver_register(&drv->driver);
+	drv->driver.owner = owner;
+	err = driver_register(&drv->driver);
+	if (err)
+		return err;
+	mutex_lock(&virtio_drivers_mutex);
+	if (virtio_tell)
+		virtio_tell(drv, true);
+	mutex_unlock(&virtio_drivers_mutex);
+	return 0;
 }
 
 /**
  * unregister_virtio_driver() - undo register_virtio_driver()
- * @drv: the driver; its remove is called for each of its devices
+ * @drv: the driver; its remove is called for each of its devices, and the
+ *	 transport lets go of them
  */
 void unregister_virtio_driver(struct virtio_driver *drv)
 {
 	driver_unregister(&drv->driver);
+	mutex_lock(&virtio_drivers_mutex);
+	if (virtio_tell)
+		virtio_tell(drv, false);
+	mutex_unlock(&virtio_drivers_mutex);
 }
 
 /**

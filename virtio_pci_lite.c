@@ -38,20 +38,20 @@ static void vp_release_dev(struct device *d)
 }
 
 /* Sections 4.1.2.1 and 4.1.4.8: modern registers if there are any, else legacy. */
-static int vp_map(struct vp_device *vp)
+static int vp_map(struct vp_device *vp, unsigned int config_len)
 {
 	int err;
 
 	if (force_legacy) {
-		err = vp_legacy_map(vp);
+		err = vp_legacy_map(vp, config_len);
 		if (err != -ENODEV)
 			return err;
 		pci_notice(vp->pdev, "no legacy registers to force: trying the modern ones\n");
-		return vp_modern_map(vp);
+		return vp_modern_map(vp, config_len);
 	}
-	err = vp_modern_map(vp);
+	err = vp_modern_map(vp, config_len);
 	if (err == -ENODEV)
-		err = vp_legacy_map(vp);
+		err = vp_legacy_map(vp, config_len);
 	return err;
 }
 
@@ -72,7 +72,7 @@ static int vp_set_dma_mask(struct vp_device *vp)
 
 /*
  * Resets from outside of the driver: by a user (FLR), or by the kernel after a
- * bus error (AER). The device loses its state; the disk stays.
+ * bus error (AER). The device loses its state.
  */
 
 /* The kernel itself waits for a device no longer than this. */
@@ -80,7 +80,7 @@ static int vp_set_dma_mask(struct vp_device *vp)
 
 /*
  * The PCI core may restore a state from before a reset that did not finish, with
- * bus mastering on. The disk driver enables DMA again when a reset has finished.
+ * bus mastering on. The driver enables DMA again when a reset has finished.
  */
 static void vp_restore_master(struct vp_device *vp)
 {
@@ -171,37 +171,30 @@ static const struct pci_error_handlers virtio_pci_errors = {
 };
 
 /*
- * Only disks: the driver takes no other virtio device (PCI-DISC-01 to 04).
- *
- * There is no MODULE_DEVICE_TABLE: with its aliases udev would load this module at
- * boot once it is installed, and it would race for disks with the kernel's own
- * driver. The user chooses this driver by loading the module.
+ * The kind of a device, or 0 if it is no virtio device (PCI-DISC-01 to 04). What
+ * a transitional one is, its subsystem tells (section 4.1.2.1).
  */
-static const struct pci_device_id virtio_pci_ids[] = {
-	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_TRANSITIONAL_BLOCK) },
-	{ PCI_DEVICE(VIRTIO_PCI_VENDOR, VIRTIO_PCI_MODERN_BLOCK) },
-	{ }
-};
-
-/*
- * A user can have any PCI function probed (driver_override, new_id). The subsystem
- * id is the type of a transitional device (section 4.1.2.1).
- */
-static bool vp_is_disk(struct pci_dev *pdev)
+static u32 vp_device_id(struct pci_dev *pdev)
 {
-	return pci_match_id(virtio_pci_ids, pdev) &&
-	       (pdev->device != VIRTIO_PCI_TRANSITIONAL_BLOCK ||
-		pdev->subsystem_device == VIRTIO_ID_BLOCK);
+	if (pdev->vendor != VIRTIO_PCI_VENDOR ||
+	    pdev->device < VIRTIO_PCI_TRANSITIONAL_FIRST ||
+	    pdev->device > VIRTIO_PCI_MODERN_LAST)
+		return 0;
+	if (pdev->device < VIRTIO_PCI_MODERN_FIRST)
+		return pdev->subsystem_device;
+	return pdev->device - VIRTIO_PCI_MODERN_FIRST;
 }
 
 static int virtio_pci_probe(struct pci_dev *pdev,
 			    const struct pci_device_id *id)
 {
+	int config_len = virtio_driver_config_len(vp_device_id(pdev));
 	struct vp_device *vp;
 	int err;
 
-	if (!vp_is_disk(pdev)) {
-		pci_err(pdev, "not a virtio block device: ids %04x:%04x, subsystem %04x:%04x\n",
+	/* A user can have any function probed (driver_override, new_id). */
+	if (config_len < 0) {
+		pci_err(pdev, "not a virtio device that has a driver here: ids %04x:%04x, subsystem %04x:%04x\n",
 			pdev->vendor, pdev->device, pdev->subsystem_vendor,
 			pdev->subsystem_device);
 		return -ENODEV;
@@ -212,7 +205,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->pdev = pdev;
 	vp->vdev.dev.parent = &pdev->dev;
 	vp->vdev.dev.release = vp_release_dev;
-	vp->vdev.device = VIRTIO_ID_BLOCK;
+	vp->vdev.device = vp_device_id(pdev);
 	vp->vdev.vendor = pdev->subsystem_vendor;
 	INIT_DELAYED_WORK(&vp->reset_work, vp_reset_work);
 	timer_setup(&vp->timer, vp_timer, 0);
@@ -226,7 +219,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	err = vp_set_dma_mask(vp);
 	if (err)
 		goto err_map;
-	err = vp_map(vp);
+	err = vp_map(vp, config_len);
 	if (err) {
 		if (err == -ENODEV)
 			pci_err(pdev, "neither modern capabilities with VERSION_1 nor a legacy BAR0\n");
@@ -315,7 +308,7 @@ static int virtio_pci_resume(struct device *dev)
 	/* With other vectors it is set up anew, even if it kept its state. */
 	if (err > 0)
 		err = virtio_reset_device(&vp->vdev);
-	/* The disk driver needs the error, too, or requests would wait for ever. */
+	/* Its driver needs the error, too, or requests would wait for ever. */
 	return virtio_device_restore(&vp->vdev, err);
 }
 
@@ -327,6 +320,17 @@ static const struct dev_pm_ops virtio_pci_pm_ops = {
 	.poweroff = pm_sleep_ptr(virtio_pci_freeze),
 	.restore = pm_sleep_ptr(virtio_pci_resume),
 };
+
+/*
+ * The ids that the drivers on the bus want: those of disks and, while another
+ * module has a driver for them, of other devices; see vp_drivers_changed().
+ *
+ * There is no MODULE_DEVICE_TABLE: with its aliases udev would load this module at
+ * boot once it is installed, and it would race for devices with the kernel's own
+ * driver. The user chooses this driver by loading the module.
+ */
+#define VP_MAX_IDS	32
+static struct pci_device_id virtio_pci_ids[VP_MAX_IDS + 1];
 
 static struct pci_driver virtio_pci_driver = {
 	.name = "virtio-pci-lite",
@@ -347,7 +351,7 @@ static void vp_silence_unowned(void)
 	struct pci_dev *pdev = NULL;
 
 	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
-		if (!vp_is_disk(pdev))
+		if (virtio_driver_config_len(vp_device_id(pdev)) < 0)
 			continue;
 		device_lock(&pdev->dev);
 		if (!pdev->dev.driver && !pci_is_enabled(pdev))
@@ -356,13 +360,93 @@ static void vp_silence_unowned(void)
 	}
 }
 
+/* Ends at its first entry that is all 0; a device id of 0 matches nothing. */
+static void vp_set_id(struct pci_device_id *id, u32 device)
+{
+	id->device = device;
+	id->subvendor = PCI_ANY_ID;
+	id->subdevice = PCI_ANY_ID;
+	/* The PCI core may read the table meanwhile: the entry is complete now. */
+	smp_store_release(&id->vendor, VIRTIO_PCI_VENDOR);
+}
+
+static int vp_replace_id(u32 old, u32 new)
+{
+	unsigned int i;
+
+	for (i = 0; i < VP_MAX_IDS; i++) {
+		if (virtio_pci_ids[i].device == old) {
+			vp_set_id(&virtio_pci_ids[i], new);
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+static int vp_add_ids(const struct virtio_driver *drv)
+{
+	int err = vp_replace_id(0, VIRTIO_PCI_MODERN_FIRST + drv->device);
+
+	if (!err && drv->transitional)
+		err = vp_replace_id(0, drv->transitional);
+	return err;
+}
+
+static void vp_drop_ids(const struct virtio_driver *drv)
+{
+	vp_replace_id(VIRTIO_PCI_MODERN_FIRST + drv->device, 0);
+	if (drv->transitional)
+		vp_replace_id(drv->transitional, 0);
+}
+
+/* Functions that nobody drives any more are free for another PCI driver. */
+static void vp_release_unwanted(void)
+{
+	struct pci_dev *pdev = NULL;
+
+	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
+		if (pci_dev_driver(pdev) == &virtio_pci_driver &&
+		    virtio_driver_config_len(vp_device_id(pdev)) < 0)
+			device_release_driver(&pdev->dev);
+	}
+}
+
+static bool vp_registered;
+
+static void vp_drivers_changed(const struct virtio_driver *drv, bool there)
+{
+	int err;
+
+	if (!there) {
+		vp_drop_ids(drv);
+		vp_release_unwanted();
+		return;
+	}
+	err = vp_add_ids(drv);
+	if (err)
+		pr_err("virtio-pci-lite: no room for the PCI ids of the driver %s\n",
+		       drv->driver.name);
+	vp_silence_unowned();
+	/* Functions that had no driver are probed; each has its own messages. */
+	if (vp_registered && driver_attach(&virtio_pci_driver.driver))
+		pr_err("virtio-pci-lite: not all functions could be probed\n");
+}
+
 int virtio_pci_register(void)
 {
-	vp_silence_unowned();
-	return pci_register_driver(&virtio_pci_driver);
+	int err;
+
+	virtio_follow_drivers(vp_drivers_changed);
+	err = pci_register_driver(&virtio_pci_driver);
+	if (err)
+		virtio_follow_drivers(NULL);
+	vp_registered = !err;
+	return err;
 }
 
 void virtio_pci_unregister(void)
 {
+	vp_registered = false;
+	virtio_follow_drivers(NULL);
 	pci_unregister_driver(&virtio_pci_driver);
 }

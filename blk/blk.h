@@ -16,6 +16,8 @@
 #define VIRTBLK_EXTRA_DESC	2
 /* Descriptors of a request with a payload, which follows them in the table. */
 #define VIRTBLK_PAYLOAD_DESC	(VIRTBLK_EXTRA_DESC + 1)
+/* Header, data and status need 3 descriptors, so a split ring needs 4. */
+#define VIRTBLK_MIN_RING	4
 /* Descriptors in the slot of each tag. */
 #define VIRTBLK_SLOT_DESC	14
 /* Largest number of data segments in a request: enough for every I/O size. */

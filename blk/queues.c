@@ -162,6 +162,8 @@ static int virtblk_find_queues(struct virtblk *vblk)
 			spin_lock_init(&vvq->poll_lock);
 			vvq->vq.handler = virtblk_handler(vblk, i);
 			vvq->vq.callback = vvq->vq.handler;
+			vvq->vq.name = "req";
+			vvq->vq.least = VIRTBLK_MIN_RING;
 			vvq->vq.polled = i >= vblk->nvqs - vblk->npolled;
 			vqs[i] = &vvq->vq;
 		}

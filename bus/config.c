@@ -104,7 +104,10 @@ void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val)
 
 static void virtio_tell_config_changed(struct virtio_device *vdev)
 {
-	drv_to_virtio(vdev->dev.driver)->config_changed(vdev);
+	struct virtio_driver *drv = drv_to_virtio(vdev->dev.driver);
+
+	if (drv->config_changed)
+		drv->config_changed(vdev);
 }
 
 /**

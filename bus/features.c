@@ -24,8 +24,11 @@ static const struct virtio_feature virtio_features[] = {
 };
 #undef VIRTIO_FEATURE
 
-static u64 virtio_choose_features(struct virtio_device *vdev, u64 offered)
+/* Bits that the driver of the device does not know are left alone. */
+static u64 virtio_choose_features(struct virtio_device *vdev,
+				  const struct virtio_driver *drv, u64 offered)
 {
+	u64 known = ~VIRTIO_DEVICE_FEATURES | drv->features;
 	const enum virtio_taken mode = vdev->legacy ? LEGACY : MODERN;
 	const struct virtio_feature *f;
 	u64 accepted = 0;
@@ -33,7 +36,7 @@ static u64 virtio_choose_features(struct virtio_device *vdev, u64 offered)
 
 	for (i = 0; i < ARRAY_SIZE(virtio_features); i++) {
 		f = &virtio_features[i];
-		if ((offered & BIT_ULL(f->bit)) && (f->taken & mode))
+		if ((offered & known & BIT_ULL(f->bit)) && (f->taken & mode))
 			accepted |= BIT_ULL(f->bit);
 	}
 
@@ -67,15 +70,17 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 {
 	struct virtio_driver *drv = drv_to_virtio(vdev->dev.driver);
 	u64 offered = vdev->regs->get_features(vdev);
-	u64 accepted = virtio_choose_features(vdev, offered);
+	u64 accepted = virtio_choose_features(vdev, drv, offered);
 	int err;
 
 	err = virtio_check_required(vdev, accepted);
 	if (err)
 		return err;
-	err = drv->accept(vdev, &accepted);
-	if (err)
-		return err;
+	if (drv->accept) {
+		err = drv->accept(vdev, &accepted);
+		if (err)
+			return err;
+	}
 
 	/* Rings and limits depend on the features, so few may change with a reset. */
 	if (vdev->negotiated &&

@@ -4,7 +4,8 @@
  *
  * A transport (virtio_pci_lite.c) fills a struct virtio_device and registers
  * it. The driver core then asks this bus which driver matches (virtio_blk_lite.c
- * has the only one), and the bus probes the device with it.
+ * has one; another module may bring another), and the bus probes the device with
+ * it.
  */
 #ifndef _VIRTIO_LITE_H
 #define _VIRTIO_LITE_H
@@ -27,6 +28,9 @@ enum virtio_feature_bit {
 #undef VIRTIO_FEATURE
 
 #define VIRTIO_BIT(name)	BIT_ULL(VIRTIO_F_##name)
+
+/* Bits of which the meaning depends on the kind of device (section 2.2). */
+#define VIRTIO_DEVICE_FEATURES	(GENMASK_ULL(23, 0) | GENMASK_ULL(63, 50))
 
 /**
  * struct virtio_registers - the registers of a device, in either layout
@@ -57,9 +61,9 @@ struct virtio_registers {
 /**
  * struct virtio_transport - the queues and interrupts of a device
  * @find_vqs: allocate vectors and rings for @nvqs queues and enable the queues
- *	      in the device. The caller sets the callback of each vqs[i], and
- *	      its num to the largest ring that it wants, or 0 for no such limit.
- *	      Polled queues come last
+ *	      in the device. The caller sets the callback and the name of each
+ *	      vqs[i], its num to the largest ring that it wants, or 0 for no such
+ *	      limit, and least to the smallest. Polled queues come last
  * @reinit_vqs: empty all queues and enable them in a device that was reset
  * @reset_vq: reset one queue in the device (RING_RESET)
  * @reinit_vq: empty a queue that was reset and enable it in the device again
@@ -131,15 +135,20 @@ struct virtio_device {
  * struct virtio_driver - a driver of one kind of virtio device
  * @driver: the driver, as the driver core knows it
  * @device: the virtio device id that it drives
+ * @transitional: the PCI device id of its transitional devices, or 0. The ids of
+ *		  modern ones follow from @device
+ * @config_len: bytes of device config that every such device has
+ * @features: bits of VIRTIO_DEVICE_FEATURES that it knows; which of them are
+ *	      taken, virtio_features.h says
  * @may_change: features that the device may offer or not after a reset,
  *		whatever it offered before
  * @accept: called with the features that are about to be accepted; may clear
  *	    some of them, and may read config (GEN-INIT-03). After an error the
- *	    device is not probed
+ *	    device is not probed. Optional
  * @probe: set up the device; called between FEATURES_OK and DRIVER_OK, and has
  *	   to call virtio_device_ready()
  * @remove: undo @probe; the device may be gone already
- * @config_changed: config or status changed; called in atomic context
+ * @config_changed: config or status changed; called in atomic context. Optional
  * @shutdown: quiesce and reset the device, because the machine shuts down
  * @freeze: quiesce the device, because it is about to lose power or state.
  *	    @keeps: the same kernel restores it, so the device may be suspended
@@ -153,6 +162,9 @@ struct virtio_device {
 struct virtio_driver {
 	struct device_driver driver;
 	u32 device;
+	u16 transitional;
+	u16 config_len;
+	u64 features;
 	u64 may_change;
 	int (*accept)(struct virtio_device *vdev, u64 *features);
 	int (*probe)(struct virtio_device *vdev);
@@ -200,8 +212,21 @@ static inline int virtio_queue_node(struct virtio_device *vdev,
 
 int register_virtio_device(struct virtio_device *vdev);
 void unregister_virtio_device(struct virtio_device *vdev);
-int register_virtio_driver(struct virtio_driver *drv);
+int __register_virtio_driver(struct virtio_driver *drv, struct module *owner);
 void unregister_virtio_driver(struct virtio_driver *drv);
+
+/**
+ * register_virtio_driver() - offer a driver to the devices on the bus
+ * @drv: the driver
+ *
+ * The transports offer it their devices that no driver was there for. Context:
+ * may sleep. Return: 0 or an error.
+ */
+#define register_virtio_driver(drv) __register_virtio_driver(drv, THIS_MODULE)
+
+typedef void (*virtio_drivers_fn)(const struct virtio_driver *drv, bool there);
+void virtio_follow_drivers(virtio_drivers_fn tell);
+int virtio_driver_config_len(u32 device);
 
 int virtio_reset_device(struct virtio_device *vdev);
 void virtio_add_status(struct virtio_device *vdev, u8 status);

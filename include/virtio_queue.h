@@ -50,6 +50,8 @@ struct vring_packed_pos {
  * @num: number of descriptors; in a split ring a power of 2
  * @mask: @num - 1
  * @max: the largest @num that the device supports
+ * @least: the smallest @num that the driver can use
+ * @name: what the queue is called where its interrupt is listed
  * @index: number of this queue in its device
  * @device: N of the virtioN that the queue belongs to
  * @packed: RING_PACKED was negotiated
@@ -127,8 +129,10 @@ struct virtqueue {
 	bool notify_data;
 	bool notify_other;
 	u16 max;
+	u16 least;
 	u16 *link;
 	u16 *returned;
+	const char *name;
 
 	u16 avail_idx ____cacheline_aligned_in_smp;
 	struct vring_packed_pos avail_pos;

@@ -97,8 +97,11 @@ struct vring_packed_event {
 
 /* Section 4.1.2: what identifies a virtio block device on PCI */
 #define VIRTIO_PCI_VENDOR	0x1af4
+/* A modern device's id is the first one and its virtio device id. */
+#define VIRTIO_PCI_TRANSITIONAL_FIRST	0x1000
 #define VIRTIO_PCI_TRANSITIONAL_BLOCK	0x1001
-#define VIRTIO_PCI_MODERN_BLOCK		0x1042
+#define VIRTIO_PCI_MODERN_FIRST		0x1040
+#define VIRTIO_PCI_MODERN_LAST		0x107f
 
 /* Section 4.1.4: vendor capability */
 #define VIRTIO_PCI_CAP_COMMON	1
@@ -155,6 +158,7 @@ struct vring_packed_event {
 
 /* Section 5.2.4: block device configuration, offsets in bytes */
 #define VIRTIO_BLK_CFG_CAPACITY			0x00
+#define VIRTIO_BLK_CFG_MIN_LEN			0x08	/* the rest is optional */
 #define VIRTIO_BLK_CFG_SIZE_MAX			0x08
 #define VIRTIO_BLK_CFG_SEG_MAX			0x0c
 #define VIRTIO_BLK_CFG_CYLINDERS		0x10

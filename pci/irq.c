@@ -261,11 +261,12 @@ static int vp_request_irq(struct vp_device *vp, unsigned int nr)
 				       vp, "%s-config", name);
 	if (!vp->groups)
 		return pci_request_irq(vp->pdev, nr, vp_interrupt, NULL,
-				       vp->queues[nr - 1].vq, "%s-req.%u",
-				       name, nr - 1);
+				       vp->queues[nr - 1].vq, "%s-%s.%u",
+				       name, vp->queues[nr - 1].vq->name, nr - 1);
 	group = &vp->groups[nr - 1];
 	return pci_request_irq(vp->pdev, nr, vp_group_interrupt, NULL, group,
-			       "%s-req.%u-%u", name, group->first,
+			       "%s-%s.%u-%u", name,
+			       vp->queues[group->first].vq->name, group->first,
 			       group->end - 1);
 }
 

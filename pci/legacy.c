@@ -6,9 +6,6 @@
 #include "compat/compat.h"
 #include "pci/legacy.h"
 
-/* The registers, and the only config field that always exists: the capacity. */
-#define VP_LEGACY_MIN_LEN	(VIRTIO_PCI_LEGACY_CONFIG + sizeof(u64))
-
 static void __iomem *vp_bar0(struct virtio_device *vdev, unsigned int off)
 {
 	return to_vp(vdev)->common.base + off;
@@ -149,17 +146,18 @@ static const struct vp_registers vp_legacy_registers = {
 /**
  * vp_legacy_map() - map BAR0 of a legacy or transitional device
  * @vp: the device; its PCI function is enabled
+ * @config_len: bytes of device config that its driver needs
  *
  * Return: 0; -ENODEV if the device is not transitional (section 4.1.2.1) or its
  * BAR0 is too short; another error if BAR0 cannot be requested or mapped.
  */
-int vp_legacy_map(struct vp_device *vp)
+int vp_legacy_map(struct vp_device *vp, unsigned int config_len)
 {
 	struct pci_dev *pdev = vp->pdev;
 	int err;
 
-	if (pdev->device != VIRTIO_PCI_TRANSITIONAL_BLOCK ||
-	    pci_resource_len(pdev, 0) < VP_LEGACY_MIN_LEN)
+	if (pdev->device >= VIRTIO_PCI_MODERN_FIRST ||
+	    pci_resource_len(pdev, 0) < VIRTIO_PCI_LEGACY_CONFIG + config_len)
 		return -ENODEV;
 	err = pci_request_selected_regions(pdev, BIT(0), "virtio-pci-lite");
 	if (err)

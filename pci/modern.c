@@ -293,6 +293,7 @@ static int vp_map_cap(struct vp_device *vp, const struct vp_cap *cap, u32 max,
 	return -ENOMEM;
 }
 
+/* @config is NULL for a device without device config. */
 static int vp_modern_map_all(struct vp_device *vp, const struct vp_cap *common,
 			     const struct vp_cap *isr,
 			     const struct vp_cap *notify,
@@ -305,7 +306,7 @@ static int vp_modern_map_all(struct vp_device *vp, const struct vp_cap *common,
 		err = vp_map_cap(vp, isr, PAGE_SIZE, &vp->isr);
 	if (!err)
 		err = vp_map_cap(vp, notify, VP_NOTIFY_MAX, &vp->notify);
-	if (!err)
+	if (!err && config)
 		err = vp_map_cap(vp, config, PAGE_SIZE, &vp->config);
 	return err;
 }
@@ -313,36 +314,41 @@ static int vp_modern_map_all(struct vp_device *vp, const struct vp_cap *common,
 /**
  * vp_modern_map() - find and map the modern registers
  * @vp: the device; its PCI function is enabled
+ * @config_len: bytes of device config that its driver needs
  *
  * Return: 0; -ENODEV if there are no modern registers or the device does not
  * offer VERSION_1 through them: the caller tries the legacy ones then
  * (LEG-DETECT-02, LEG-FEAT-01); another error if the BARs cannot be requested
  * or mapped.
  */
-int vp_modern_map(struct vp_device *vp)
+int vp_modern_map(struct vp_device *vp, unsigned int config_len)
 {
-	struct vp_cap common, isr, notify, config;
+	struct vp_cap common, isr, notify, config = { };
 	struct pci_dev *pdev = vp->pdev;
 	int err;
 
 	if (!vp_find_cap(pdev, VIRTIO_PCI_CAP_COMMON, VIRTIO_PCI_COMMON_MIN_LEN, 4, &common) ||
 	    !vp_find_cap(pdev, VIRTIO_PCI_CAP_ISR, 1, 1, &isr) ||
 	    !vp_find_cap(pdev, VIRTIO_PCI_CAP_NOTIFY, 2, 2, &notify) ||
-	    !vp_find_cap(pdev, VIRTIO_PCI_CAP_DEVICE, sizeof(u64), 4, &config))
+	    (config_len &&
+	     !vp_find_cap(pdev, VIRTIO_PCI_CAP_DEVICE, config_len, 4, &config)))
 		return -ENODEV;
 	pci_read_config_dword(pdev, notify.pos + VIRTIO_PCI_CAP_OFF_MULTIPLIER,
 			      &vp->notify_mult);
 
-	vp->bars = BIT(common.bar) | BIT(isr.bar) | BIT(notify.bar) | BIT(config.bar);
+	vp->bars = BIT(common.bar) | BIT(isr.bar) | BIT(notify.bar);
+	if (config_len)
+		vp->bars |= BIT(config.bar);
 	err = pci_request_selected_regions(pdev, vp->bars, "virtio-pci-lite");
 	if (err) {
 		vp->bars = 0;
 		return err;
 	}
-	err = vp_modern_map_all(vp, &common, &isr, &notify, &config);
+	err = vp_modern_map_all(vp, &common, &isr, &notify,
+				config_len ? &config : NULL);
 	if (!err && !(vp_modern_get_features(&vp->vdev) & VIRTIO_BIT(VERSION_1))) {
 		/* GEN-FEAT-07: this device has no legacy registers to try. */
-		if (pdev->device == VIRTIO_PCI_MODERN_BLOCK)
+		if (pdev->device >= VIRTIO_PCI_MODERN_FIRST)
 			vp_modern_set_status(&vp->vdev, VIRTIO_S_FAILED);
 		err = -ENODEV;
 	}

@@ -5,6 +5,6 @@
 
 #include "pci/common.h"
 
-int vp_modern_map(struct vp_device *vp);
+int vp_modern_map(struct vp_device *vp, unsigned int config_len);
 
 #endif /* _PCI_MODERN_H */

@@ -31,11 +31,10 @@ static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 		}
 		size = rounddown_pow_of_two(size);
 	}
-	/* Header, data and status need 3 descriptors, so a split ring needs 4. */
-	if (size < 4) {
+	if (size < vq->least) {
 		dev_err(&vp->pdev->dev,
-			"queue %u: %u descriptors are too few, 4 are needed\n",
-			vq->index, size);
+			"queue %u: %u descriptors are too few, %u are needed\n",
+			vq->index, size, vq->least);
 		return -EINVAL;
 	}
 	return size;
@@ -58,7 +57,7 @@ static int vp_alloc_ring(struct vp_device *vp, struct vp_queue *q,
 	for (;;) {
 		if (!vp_alloc_mem(vp, &q->mem, *size, q->vq->packed, node))
 			break;
-		if (vp->regs->fixed_size || *size <= 4)
+		if (vp->regs->fixed_size || *size / 2 < q->vq->least)
 			goto err;
 		*size /= 2;
 	}

@@ -33,7 +33,7 @@ def test_not_a_disk(boot, kernel, net):
     g.sh("vbl_load && vbl_take_all")
     bdf = "0000:00:09.0"
     said = give(g, bdf)
-    assert f"{bdf}: not a virtio block device" in said
+    assert f"{bdf}: not a virtio device that has a driver here" in said
     assert g.sh(f"pci_driver {bdf}") == ""
     # The same by its ids; the write itself is no error.
     g.sh(f"echo >{PCI}/devices/{bdf}/driver_override")
