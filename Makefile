@@ -30,6 +30,10 @@ module: kdir-there
 		echo "building for $(KDIR)"
 	@$(KBUILD) modules
 
+# A driver of another module, on the same bus.
+samples: kdir-there
+	@$(KBUILD) modules SAMPLES=1
+
 kdir-there:
 	@test -e "$(KDIR)/Makefile" || { \
 		$(if $(K),,echo "KDIR=$(KDIR): no such kernel headers; make help lists what is there, make setup installs some" >&2;) \
@@ -157,6 +161,7 @@ style:
 help:
 	@echo "Use it:"
 	@echo "  module     build virtio_lite.ko here (the default; W=1 C=1 pass through)"
+	@echo "  samples    also samples/virtio_rng_lite.ko, a second driver on its bus"
 	@echo "  install    install it for that kernel, with its udev rule, as root; DESTDIR=folder"
 	@echo "  uninstall  remove both"
 	@echo "  clean      remove what a build leaves"
@@ -205,4 +210,4 @@ help:
 .PHONY: module kdir-there clean install uninstall setup run shell check check-all
 .PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
 .PHONY: conformance-mutants bench bench-compare style help
-.PHONY: ring exits
+.PHONY: ring exits samples

@@ -20,6 +20,7 @@
 #include <linux/idr.h>
 #include <linux/module.h>
 #include "compat/compat.h"
+#include "virtio_export.h"
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -323,6 +324,7 @@ int __register_virtio_driver(struct virtio_driver *drv, struct module *owner)
 	mutex_unlock(&virtio_drivers_mutex);
 	return 0;
 }
+EXPORT_SYMBOL_LITE(__register_virtio_driver);
 
 /**
  * unregister_virtio_driver() - undo register_virtio_driver()
@@ -337,6 +339,7 @@ void unregister_virtio_driver(struct virtio_driver *drv)
 		virtio_tell(drv, false);
 	mutex_unlock(&virtio_drivers_mutex);
 }
+EXPORT_SYMBOL_LITE(unregister_virtio_driver);
 
 /**
  * virtio_bus_register() - register the bus with the driver core

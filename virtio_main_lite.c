@@ -44,6 +44,10 @@ static void __exit virtio_lite_exit(void)
 	virtio_bus_unregister();
 }
 
+/* virtio_ring_lite.h uses them in whatever module includes it. */
+EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_add);
+EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_kick);
+
 module_init(virtio_lite_init);
 module_exit(virtio_lite_exit);
 

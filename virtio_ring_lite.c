@@ -24,6 +24,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
+#include "virtio_export.h"
 #include "virtio_ring_lite.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -208,6 +209,7 @@ bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n)
 		vring_take_back(vq);
 	return vq->num_free >= n;
 }
+EXPORT_SYMBOL_LITE(virtqueue_has_free_slots);
 
 /**
  * virtqueue_copy_chain() - virtqueue_add() without INDIRECT_DESC
@@ -235,6 +237,7 @@ u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 	vq->num_free -= n;
 	return head;
 }
+EXPORT_SYMBOL_LITE(virtqueue_copy_chain);
 
 /**
  * virtqueue_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
@@ -250,6 +253,7 @@ void virtqueue_return_chain(struct virtqueue *vq, u16 head)
 	/* Pairs with vring_take_back(). */
 	smp_store_release(&vq->returned_prod, vq->returned_prod + 1);
 }
+EXPORT_SYMBOL_LITE(virtqueue_return_chain);
 
 /**
  * virtqueue_split_recheck_kick() - recheck whether a kick is needed
@@ -273,6 +277,7 @@ bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 		cpu_relax();
 	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
 }
+EXPORT_SYMBOL_LITE(virtqueue_split_recheck_kick);
 
 /* virtqueue_packed_batch() of a split ring (SPLIT-INORD-I01). */
 static u16 virtqueue_split_batch(struct virtqueue *vq)
@@ -322,6 +327,7 @@ void *virtqueue_get_in_order(struct virtqueue *vq)
 		vq->used_idx++;
 	return token;
 }
+EXPORT_SYMBOL_LITE(virtqueue_get_in_order);
 
 /**
  * virtqueue_suppress() - virtqueue_disable_cb() without EVENT_IDX
@@ -336,6 +342,7 @@ void virtqueue_suppress(struct virtqueue *vq)
 		WRITE_ONCE(vq->avail->flags,
 			   vring16(vq, VRING_AVAIL_F_NO_INTERRUPT));
 }
+EXPORT_SYMBOL_LITE(virtqueue_suppress);
 
 /**
  * virtqueue_unsuppress() - undo virtqueue_suppress()
@@ -349,3 +356,4 @@ void virtqueue_unsuppress(struct virtqueue *vq)
 	else
 		WRITE_ONCE(vq->avail->flags, vring16(vq, 0));
 }
+EXPORT_SYMBOL_LITE(virtqueue_unsuppress);

@@ -4,6 +4,7 @@
  * that are accepted is include/virtio_features.h.
  */
 #include "compat/compat.h"
+#include "virtio_export.h"
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -129,3 +130,4 @@ int virtio_negotiate(struct virtio_device *vdev)
 		virtio_add_status(vdev, VIRTIO_S_FAILED);
 	return err;
 }
+EXPORT_SYMBOL_LITE(virtio_negotiate);

@@ -4,6 +4,7 @@
  * address the device uses for it.
  */
 #include <linux/dma-mapping.h>
+#include "virtio_export.h"
 #include "virtio_lite.h"
 
 /**
@@ -42,6 +43,7 @@ int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 	mem->dma = page_to_phys(page);
 	return 0;
 }
+EXPORT_SYMBOL_LITE(virtio_mem_alloc);
 
 /**
  * virtio_mem_free() - undo virtio_mem_alloc()
@@ -59,3 +61,4 @@ void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem)
 		free_pages((unsigned long)mem->addr, get_order(mem->size));
 	mem->addr = NULL;
 }
+EXPORT_SYMBOL_LITE(virtio_mem_free);

@@ -4,6 +4,7 @@
  * device's initialisation; writing 0 resets the device.
  */
 #include <linux/delay.h>
+#include "virtio_export.h"
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -53,6 +54,7 @@ int virtio_reset_device(struct virtio_device *vdev)
 		   status);
 	return -ETIMEDOUT;
 }
+EXPORT_SYMBOL_LITE(virtio_reset_device);
 
 /**
  * virtio_add_status() - set bits of the device status
@@ -73,6 +75,7 @@ void virtio_device_ready(struct virtio_device *vdev)
 	virtio_add_status(vdev, VIRTIO_S_DRIVER_OK);
 	trace_virtio_ready(vdev, vdev->regs->get_status(vdev));
 }
+EXPORT_SYMBOL_LITE(virtio_device_ready);
 
 /* Wait until the status bits @set are set and the bits @clear are clear. */
 static int virtio_wait_status(struct virtio_device *vdev, u8 set, u8 clear)

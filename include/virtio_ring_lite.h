@@ -293,6 +293,27 @@ static inline void *virtqueue_get_buf(struct virtqueue *vq)
 }
 
 /**
+ * virtqueue_used_len() - how much the device says it wrote to a buffer
+ * @vq: the queue; the caller owns its completion, and has just reaped the buffer
+ * @n: length of its table
+ *
+ * Return: bytes, as the device wrote it: the caller bounds it. A disk has no use
+ * for it: its requests have a status. With IN_ORDER only the last buffer of a
+ * batch has a length.
+ */
+static inline u32 virtqueue_used_len(const struct virtqueue *vq, unsigned int n)
+{
+	unsigned int slot, slots = vq->indirect ? 1 : n;
+
+	if (!vq->packed)
+		return vring32_cpu(vq, READ_ONCE(vq->used->ring[(u16)(vq->used_idx - 1) &
+								vq->mask].len));
+	/* The flag that says that the length is valid: QEMU never sets it. */
+	slot = vring_packed_slot(vq, &vq->used_pos) + vq->num - slots;
+	return le32_to_cpu(READ_ONCE(vring_packed(vq)[slot % vq->num].len));
+}
+
+/**
  * virtqueue_is_used() - might virtqueue_get_buf() return a buffer
  * @vq: the queue; the caller need not own its completion
  */

@@ -13,6 +13,7 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include "ring/packed.h"
+#include "virtio_export.h"
 #include "trace/virtio_lite_trace.h"
 
 static size_t vring_packed_desc_size(unsigned int num)
@@ -91,6 +92,7 @@ bool virtqueue_packed_has_room(struct virtqueue *vq, unsigned int n)
 	/* A device that breaks the protocol can make taken larger than num. */
 	return taken + n <= vq->num;
 }
+EXPORT_SYMBOL_LITE(virtqueue_packed_has_room);
 
 /**
  * virtqueue_packed_add_chain() - virtqueue_add() without INDIRECT_DESC
@@ -134,6 +136,7 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 	vring_packed_hand_over(first, id, le16_to_cpu(from[0].flags) |
 			       (n > 1 ? VRING_DESC_F_NEXT : 0), first_lap);
 }
+EXPORT_SYMBOL_LITE(virtqueue_packed_add_chain);
 
 /**
  * virtqueue_packed_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
@@ -151,6 +154,7 @@ void virtqueue_packed_return_chain(struct virtqueue *vq, u16 id)
 	/* Pairs with virtqueue_packed_has_room(). */
 	smp_store_release(&vq->slots_done, vq->slots_done + n);
 }
+EXPORT_SYMBOL_LITE(virtqueue_packed_return_chain);
 
 /**
  * virtqueue_packed_batch() - how many buffers the next used descriptor completes
@@ -197,6 +201,7 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 	next &= ~VRING_PACKED_EVENT_WRAP;
 	return (u16)(next - event - 1) < vq->added;
 }
+EXPORT_SYMBOL_LITE(vring_packed_wants_kick);
 
 /**
  * virtqueue_packed_recheck_kick() - virtqueue_split_recheck_kick() of a packed ring
@@ -222,3 +227,4 @@ bool virtqueue_packed_recheck_kick(const struct virtqueue *vq)
 		cpu_relax();
 	return vring_packed_wants_kick(vq, le32_to_cpu(READ_ONCE(*asks)));
 }
+EXPORT_SYMBOL_LITE(virtqueue_packed_recheck_kick);

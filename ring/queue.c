@@ -4,6 +4,7 @@
  * the tracepoints of inline functions.
  */
 #include <linux/kernel.h>
+#include "virtio_export.h"
 #include "virtio_queue.h"
 #include "trace/virtio_lite_trace.h"
 
@@ -17,6 +18,7 @@ void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
 {
 	trace_virtqueue_add(vq, head, n);
 }
+EXPORT_SYMBOL_LITE(virtqueue_trace_add);
 
 /**
  * virtqueue_trace_kick() - the tracepoint of virtqueue_kick_prepare()
@@ -28,6 +30,7 @@ void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
 {
 	trace_virtqueue_kick(vq, idx, kick);
 }
+EXPORT_SYMBOL_LITE(virtqueue_trace_kick);
 
 /* Section 4.1.5.2: a kick that writes to a port, or also the next position. */
 static void virtqueue_notify_other(const struct virtqueue *vq)
@@ -55,6 +58,7 @@ void virtqueue_notify(const struct virtqueue *vq)
 	else
 		writew(vq->notify_id, vq->notify);
 }
+EXPORT_SYMBOL_LITE(virtqueue_notify);
 
 /**
  * virtqueue_break() - report that the device broke the protocol
@@ -79,6 +83,7 @@ void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 		vq->used_end = vq->used_idx;
 	return NULL;
 }
+EXPORT_SYMBOL_LITE(virtqueue_break);
 
 /**
  * virtqueue_note_interrupt() - vq->callback while a task owns the completion

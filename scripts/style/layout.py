@@ -35,16 +35,20 @@ C_PARTS = {
     "queue": Part(("include/virtio_queue.h",), ("spec",)),
     "compat": Part(("include/compat/",), ("limits",)),
     "trace": Part(("include/trace/",), ("device", "queue", "spec")),
+    "export": Part(("include/virtio_export.h",)),
     "ring": Part(("include/virtio_ring_lite.h", "virtio_ring_lite.c",
-                  "ring/"), ("queue", "spec", "compat", "trace")),
+                  "ring/"), ("queue", "spec", "compat", "trace", "export")),
     "bus": Part(("virtio_bus_lite.c", "bus/"),
-                ("device", "spec", "compat", "trace")),
+                ("device", "spec", "compat", "trace", "export")),
     "pci": Part(("virtio_pci_lite.c", "pci/"),
                 ("device", "queue", "ring", "spec", "compat", "trace")),
     "blk": Part(("virtio_blk_lite.c", "blk/"),
                 ("device", "queue", "ring", "spec", "limits", "compat",
                  "trace")),
     "main": Part(("virtio_main_lite.c",), ("device", "spec", "trace")),
+    # Drivers in modules of their own, and what they include.
+    "driver": Part(("include/virtio_driver.h",), ("device", "ring")),
+    "samples": Part(("samples/",), ("driver",)),
     # Stands for the kernel where the ring is compiled for user space.
     "userspace": Part(("include/userspace/",)),
 }
