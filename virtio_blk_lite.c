@@ -22,6 +22,7 @@
  *	config.c	config changes
  *	cache.c		the write cache
  *	zoned.c		zones
+ *	debugfs.c	the rings and counters, for people
  *	attrs.c		attributes in sysfs, unique id, geometry
  *	state.c		the state of a disk: who owns the device
  *	reset.c		how the device or a queue is reset and reinitialised
@@ -39,6 +40,7 @@
 #include "blk/cache.h"
 #include "blk/complete.h"
 #include "blk/config.h"
+#include "blk/debugfs.h"
 #include "blk/evidence.h"
 #include "blk/limits.h"
 #include "blk/power.h"
@@ -137,6 +139,7 @@ static int virtblk_choose_name(struct virtblk *vblk)
 static void virtblk_free(struct virtblk *vblk)
 {
 	ida_free(&virtblk_index_ida, vblk->index);
+	mutex_destroy(&vblk->rings_mutex);
 	mutex_destroy(&vblk->vdev_mutex);
 	kfree(vblk);
 }
@@ -257,6 +260,7 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	struct virtio_device *vdev = vblk->vdev;
 	bool added = vblk->added;
 
+	virtblk_del_debugfs(vblk);
 	cancel_work_sync(&vblk->disk_work);
 	cancel_work_sync(&vblk->cache_work);
 	if (added)
@@ -292,6 +296,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 		return -ENOMEM;
 	vblk->vdev = vdev;
 	mutex_init(&vblk->vdev_mutex);
+	mutex_init(&vblk->rings_mutex);
 	INIT_WORK(&vblk->config_work, virtblk_config_work);
 	INIT_WORK(&vblk->disk_work, virtblk_disk_work);
 	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
@@ -315,6 +320,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_disk;
 
+	virtblk_add_debugfs(vblk);
 	/* Adding the disk reads its partitions, so DRIVER_OK comes first. */
 	virtio_device_ready(vdev);
 	virtblk_set_live(vblk);
@@ -391,12 +397,14 @@ int virtio_blk_register(void)
 		err = virtblk_major;
 		goto err_major;
 	}
+	virtblk_init_debugfs();
 	err = register_virtio_driver(&virtblk_driver);
 	if (err)
 		goto err_driver;
 	return 0;
 
 err_driver:
+	virtblk_exit_debugfs();
 	unregister_blkdev(virtblk_major, "virtblk_lite");
 err_major:
 	virtblk_exit_events();
@@ -408,6 +416,7 @@ err_events:
 void virtio_blk_unregister(void)
 {
 	unregister_virtio_driver(&virtblk_driver);
+	virtblk_exit_debugfs();
 	unregister_blkdev(virtblk_major, "virtblk_lite");
 	virtblk_exit_events();
 	virtblk_exit_state();

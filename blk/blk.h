@@ -245,6 +245,9 @@ enum virtblk_state {
  * struct virtblk - one disk
  * @vdev: the device; NULL after it was removed, while the disk is still open
  * @vdev_mutex: protects @vdev outside of the request path
+ * @rings_mutex: held while the queues' rings are exchanged, and by whoever reads
+ *		 a ring outside of the request path
+ * @debugfs: directory of the disk's files there
  * @disk: the disk of the block layer
  * @tag_set: tags of all queues
  * @vqs: array of @nvqs queues
@@ -284,6 +287,8 @@ enum virtblk_state {
 struct virtblk {
 	struct virtio_device *vdev;
 	struct mutex vdev_mutex; /* see above */
+	struct mutex rings_mutex; /* see above */
+	struct dentry *debugfs;
 	struct gendisk *disk;
 	struct blk_mq_tag_set tag_set;
 	struct virtblk_vq *vqs;

@@ -94,6 +94,19 @@ void virtblk_release_completions(struct virtblk *vblk)
 }
 
 /**
+ * virtblk_swap_rings() - exchange the rings of all queues for the second ones
+ * @vblk: the disk, whose device owns none of the rings
+ *
+ * Nobody reads a ring in debugfs meanwhile. Context: may sleep.
+ */
+void virtblk_swap_rings(struct virtblk *vblk)
+{
+	mutex_lock(&vblk->rings_mutex);
+	vblk->vdev->transport->swap_rings(vblk->vdev);
+	mutex_unlock(&vblk->rings_mutex);
+}
+
+/**
  * virtblk_empty_rings() - vring_reset() of every queue
  * @vblk: the disk, whose device owns none of the rings
  */
@@ -128,7 +141,7 @@ int virtblk_reset_device(struct virtblk *vblk, bool swap)
 	for (i = 0; i < vblk->nvqs; i++)
 		vblk->vqs[i].vq.handler(&vblk->vqs[i].vq);
 	if (swap)
-		vdev->transport->swap_rings(vdev);
+		virtblk_swap_rings(vblk);
 	virtblk_empty_rings(vblk);
 	return err;
 }

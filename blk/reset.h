@@ -11,6 +11,7 @@ void virtblk_disable_events(struct virtblk *vblk);
 void virtblk_hold_completions(struct virtblk *vblk);
 void virtblk_release_completions(struct virtblk *vblk);
 void virtblk_init_all_mem(struct virtblk *vblk);
+void virtblk_swap_rings(struct virtblk *vblk);
 void virtblk_empty_rings(struct virtblk *vblk);
 int virtblk_reset_device(struct virtblk *vblk, bool swap);
 int virtblk_quiesce_and_reset(struct virtblk *vblk, bool swap);

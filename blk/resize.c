@@ -87,7 +87,7 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 		err = transport->reset_vq(vdev, i);
 	*swapped = !err;
 	if (*swapped) {
-		transport->swap_rings(vdev);
+		virtblk_swap_rings(vblk);
 		virtblk_empty_rings(vblk);
 	}
 	for (i = 0; !err && i < vblk->nvqs; i++)

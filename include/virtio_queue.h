@@ -183,6 +183,11 @@ static inline u32 vring32_cpu(const struct virtqueue *vq, virtio32_t v)
 	return vq->little_endian ? le32_to_cpu((__force __le32)v) : (__force u32)v;
 }
 
+static inline u64 vring64_cpu(const struct virtqueue *vq, virtio64_t v)
+{
+	return vq->little_endian ? le64_to_cpu((__force __le64)v) : (__force u64)v;
+}
+
 void virtqueue_notify(const struct virtqueue *vq);
 irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);

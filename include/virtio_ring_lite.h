@@ -63,6 +63,11 @@ static inline void virtqueue_set_desc(const struct virtqueue *vq,
 	vring_set_desc(vq, vq->packed, &table[i], i + 1, addr, len, flags);
 }
 
+struct seq_file;
+void vring_show(struct seq_file *m, const struct virtqueue *vq);
+void vring_show_desc(struct seq_file *m, const struct virtqueue *vq,
+		     unsigned int i, const struct vring_desc *desc);
+
 size_t vring_size(unsigned int num, unsigned int align, bool packed);
 int vring_init(struct virtqueue *vq, unsigned int num, void *mem,
 	       unsigned int align, int node);

@@ -186,6 +186,7 @@ static inline u64 cpu_to_le64(u64 v)
 
 #define le16_to_cpu(v)	cpu_to_le16(v)
 #define le32_to_cpu(v)	cpu_to_le32(v)
+#define le64_to_cpu(v)	cpu_to_le64(v)
 
 /* irqreturn.h */
 #define irqreturn_t	int
