@@ -2,7 +2,8 @@
 """Kernels a guest can run, and the module built for each of them.
 
 A kernel is usable when its headers are installed.  Its image and modules are
-the installed ones, or come from the distribution's package into the cache.
+the installed ones, or come from the distribution's package into the cache; or
+all of it is in a folder (kernel_folder.py).
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
-from . import cache, debug_kernel, lab, tree
+from . import cache, debug_kernel, kernel_folder, lab, tree
 from .errors import BuildFailed, SetupError
 
 
@@ -32,6 +33,9 @@ def unpack_zstd(data):
 
 # Magic numbers of packed kernels, and what unpacks them.
 UNPACK = {b"\xfd7zXZ\0": lzma.decompress, b"\x28\xb5\x2f\xfd": unpack_zstd}
+# The note by which QEMU enters an ELF file: a name of 4 bytes, an address of 4
+# or 8, type 18.
+PVH = [struct.pack("<III", 4, size, 18) + b"Xen\0" for size in (4, 8)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Kernel:
     debug: str = ""
     # The root holds the compiler too, for this system's is another one.
     foreign: bool = False
+    # The folder that K= named, where it was one.
+    folder: str = ""
 
     def __str__(self):
         return self.release
@@ -92,11 +98,13 @@ class Kernel:
 
         def make(folder):
             # Its last four bytes are the size of what was packed.
-            (folder / "vmlinux").write_bytes(
-                unpack(data[start:start + size - 4]))
+            plain = unpack(data[start:start + size - 4])
+            if any(note in plain for note in PVH):
+                (folder / "vmlinux").write_bytes(plain)
 
-        return cache.entry("vmlinux", [cache.file_stamp(self.image)], make,
+        made = cache.entry("vmlinux", [cache.file_stamp(self.image)], make,
                            self.release) / "vmlinux"
+        return made if made.exists() else self.image
 
     @property
     def modules(self):
@@ -192,12 +200,16 @@ def pick_kernel(want=None):
     """The newest kernel that is called @want, or the default one for None.
 
     debug is the one with KASAN and others, race the one with KCSAN, when they
-    were built.
+    were built. A word with a slash is a folder with a kernel in it.
     """
     if isinstance(want, Kernel):
         return want
     if not want:
         return default_kernel()
+    if kernel_folder.is_folder(want):
+        found = kernel_folder.find(want)
+        return Kernel(found.release, found.headers, found.root, found.debug,
+                      folder=want)
     every = [*kernels(), *made_kernels()]
     for k in every:
         if is_called(k, want):
@@ -213,10 +225,22 @@ def headers_to_build(want):
     need another compiler.
     """
     kernel = pick_kernel(want)
+    if kernel.folder:
+        return must_build(kernel)
     if kernel.debug or kernel.foreign:
         raise SetupError(f"K={want}: {kernel.release} is for guests (make run, "
                          "check, bench); make builds here for: "
                          + _listed(kernels()))
+    return kernel.headers
+
+
+def must_build(kernel):
+    """The headers of a kernel, which one in a folder may lack."""
+    if not kernel.headers:
+        raise SetupError(
+            f"K={kernel.folder}: there are no headers of {kernel.release} to "
+            "build virtio_lite.ko with (a link build beside its modules, or "
+            "linux-headers); DRIVER=upstream needs none")
     return kernel.headers
 
 
@@ -280,12 +304,17 @@ def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):
     disturb each other.  Warnings are shown; a failure shows the complete log.
     """
     kernel = pick_kernel(kernel)
+    headers = must_build(kernel)
     names = tree.kernel_sources(source)
     if "Kbuild" not in names:
         raise BuildFailed(f"{source}: no Kbuild file, nothing to build")
-    inputs = [kernel.release, cache.file_stamp(kernel.headers / "Makefile"),
+    inputs = [kernel.release, cache.file_stamp(headers / "Makefile"),
               _compiler_id(kernel), list(make_args),
               [[n, cache.file_hash(Path(source) / n)] for n in names]]
+    if kernel.folder:
+        # It may be configured anew, and keeps its name.
+        inputs += [cache.file_stamp(headers / n) for n in
+                   ("Module.symvers", "include/generated/autoconf.h")]
 
     def make(folder):
         for name in names:
