@@ -19,8 +19,9 @@ GUEST := $(PYTHON) scripts/guest.py
 OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
 OURS += DESTDIR OUT
 OURS += HOLD DRIVER DISK QEMU
+OURS += Q DRIVER
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
-export K
+export K Q DRIVER
 
 KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR)
 
@@ -64,25 +65,27 @@ uninstall: kdir-there
 	test -n "$$(find $(ROOT)/lib/modules/ -name 'virtio_lite.ko*')" || \
 		rm -f $(RULES)/59-virtio-lite.rules
 
+# What the user chose is looked at before anything long begins.
+chosen:
+	@$(if $(K)$(Q)$(DRIVER)$(VBL_QEMU),$(GUEST) check)
+
 setup:
 	@scripts/setup $(if $(findstring postgres,$(WHAT)),--postgres)
 
-run: setup
+run: setup chosen
 	@$(GUEST) demo
 
-shell:
+shell: chosen
 	@$(GUEST) shell
 
 # J tests at a time, those that share a guest one after another.
 J ?= $(shell nproc)
 TESTS = $(PYTEST) -v -n $(J) --dist loadgroup selftests/host $(if $(T),-k '$(T)')
 
-check: setup
-	@$(if $(K),$(GUEST) kdir -k $(K) >/dev/null)
+check: setup chosen
 	@$(TESTS)
 
-check-all: setup
-	@$(if $(K),$(GUEST) kdir -k $(K) >/dev/null)
+check-all: setup chosen
 	@$(TESTS) --full
 
 # For every kernel that Debian carries; K= chooses none, SUITE=sid one suite.
@@ -97,7 +100,7 @@ unit:
 	fi
 
 # The module in a guest, against a hostile device: SECONDS=60, SEED=1, K=debug.
-fuzz: setup
+fuzz: setup chosen
 	@$(PYTHON) scripts/fuzz.py $(if $(K),-k $(K)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(N),--mutations $(N)) $(if $(GUESTS),--guests $(GUESTS)) \
@@ -109,12 +112,12 @@ fuzz-ring:
 		$(if $(SEED),SEED=$(SEED))
 
 # Each fault, N times with our driver, fewer with upstream's: a table.
-trust: setup
+trust: setup chosen
 	@scripts/trust.py $(N) $(if $(K),-k $(K)) $(if $(WRITE),--write)
 
 # Hot-unplug, unbind and unload, N times each under load; or everything mixed,
 # for HOURS, or the one ROUND of it that a log names.
-soak: setup
+soak: setup chosen
 	@scripts/$(if $(HOURS)$(ROUND),soak_mix.py,soak.py) $(N) \
 		$(if $(HOURS),--hours=$(HOURS)) $(if $(ROUND),--round=$(ROUND)) \
 		$(if $(LOG),--log $(LOG)) $(if $(SEED),--seed $(SEED)) \
@@ -122,19 +125,20 @@ soak: setup
 		$(if $(WRITE),--write)
 
 # QEMU is killed N times while a guest writes; what was acknowledged has to be there.
-powercut: setup
+powercut: setup chosen
 	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
 		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
 
 # What the specification requires of a driver, watched on scripted devices.
-conformance: setup
+conformance: setup chosen
 	@$(PYTHON) scripts/conformance.py $(if $(T),-k '$(T)')
 
 conformance-mutants: setup
 	@$(PYTHON) scripts/conformance_mutants.py $(T)
 
-bench:
-	@$(PYTHON) scripts/bench.py run $(if $(K),-k $(K)) \
+# The table has both drivers; one of them alone is a few figures.
+bench: chosen
+	@$(PYTHON) scripts/bench.py $(if $(DRIVER),quick,run) $(if $(K),-k $(K)) \
 		$(if $(FULL),--full) $(if $(WRITE),--write)
 
 bench-compare:
@@ -205,9 +209,14 @@ help:
 	@echo "             virtio and ours; WHAT=read|write, OUT=exits.svg"
 	@echo
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
+	@echo "Q=7.2 chooses a QEMU by its version, VBL_QEMU=command any other."
+	@echo "DRIVER=upstream runs check, conformance, trust and bench with that driver."
+	@echo "K=6.1 (a series, a release, or a folder with a kernel) or KDIR=folder"
+	@echo "chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
 .PHONY: module kdir-there clean install uninstall setup run shell check check-all
 .PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
 .PHONY: conformance-mutants bench bench-compare style help
 .PHONY: ring exits samples
+.PHONY: chosen

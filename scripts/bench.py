@@ -21,7 +21,8 @@ def main():
         p.set_defaults(fn=module.run)
     args = top.parse_args()
     # One QEMU for all figures: the one the plugin is built for.
-    os.environ.setdefault("VBL_QEMU", "qemu-system-x86_64")
+    if not os.environ.get("Q"):
+        os.environ.setdefault("VBL_QEMU", "qemu-system-x86_64")
     # Leave through the finally clauses, so that no file stays behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: sys.exit(128 + n))

@@ -9,9 +9,12 @@ import sys
 
 from vbl import (CommandFailed, Disk, Guest, SetupError, VblError,
                  build_module, demo, kernels, made_kernels, pick_kernel)
-from vbl.kernel import headers_to_build
+from vbl.guest import chosen_driver
+from vbl.kernel import headers_to_build, must_build
+from vbl.qemu import binary, check
 
-KERNEL = "a series, such as 6.1, or a release; debug or race"
+KERNEL = ("a series, such as 6.1, or a release; debug or race; or a folder with "
+          "a built kernel tree, or a vmlinuz and its modules")
 
 
 def _file(text):
@@ -76,6 +79,16 @@ def cmd_headers(args):
     return 0
 
 
+def cmd_check(args):
+    """Say in one line what is wrong with the chosen kernel, QEMU or driver."""
+    chosen_driver()
+    kernel = pick_kernel(args.kernel)
+    if chosen_driver() == "lite":
+        must_build(kernel)
+    check(binary())
+    return 0
+
+
 def cmd_module(args):
     """Build the module for a kernel in the cache and print its path."""
     print(build_module(args.kernel))
@@ -84,7 +97,8 @@ def cmd_module(args):
 
 def _parser():
     top = argparse.ArgumentParser(description=__doc__, epilog="""
-        Environment: K kernel, KDIR its headers, VBL_QEMU another QEMU command,
+        Environment: K kernel, KDIR its headers, Q a QEMU by its version (7.2),
+        VBL_QEMU another QEMU command, DRIVER lite or upstream,
         VBL_ACCEL=tcg or kvm instead of probing, VBL_CPU another CPU than max,
         VBL_SLOW=3 for three times longer limits, VBL_CACHE where images and
         builds are kept.""")
@@ -92,14 +106,14 @@ def _parser():
     for name, fn in (("run", cmd_run), ("demo", cmd_demo),
                      ("shell", cmd_shell), ("kernels", cmd_kernels),
                      ("kdir", cmd_kdir), ("headers", cmd_headers),
-                     ("module", cmd_module)):
+                     ("module", cmd_module), ("check", cmd_check)):
         p = sub.add_parser(name, help=fn.__doc__)
         p.set_defaults(fn=fn)
         p.add_argument("-k", "--kernel", default=os.environ.get("K"),
                        help=KERNEL)
-        if name in ("kernels", "kdir", "headers", "module"):
+        if name in ("kernels", "kdir", "headers", "module", "check"):
             continue
-        p.add_argument("--driver", default="lite",
+        p.add_argument("--driver", default=os.environ.get("DRIVER") or "lite",
                        choices=["lite", "upstream", "none"],
                        help="what is loaded before the command runs (lite); "
                        "the module is /virtio_lite.ko in any case")

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from vbl import Disk, Guest, SetupError, cache
-from vbl.qemu import binary
+from vbl.qemu import binary, version
 
 from . import build
 from .symbols import (GROUPS, OURS, SCHED, UPSTREAM, Symbols, group_of,
@@ -15,6 +15,8 @@ from .symbols import (GROUPS, OURS, SCHED, UPSTREAM, Symbols, group_of,
 
 DRIVERS = ("lite", "upstream")
 DISK_SIZE = "512M"
+# From this QEMU on plugins have another interface.
+NEWER_PLUGINS = (9,)
 # One CPU, but room for another: with only one possible CPU the emulator leaves
 # memory barriers out, although its device runs on another of the host's CPUs,
 # and notifications get lost.
@@ -122,6 +124,10 @@ class Bench:
         os.environ["VBL_ACCEL"] = "tcg"
         # Said outright, or an old QEMU would be passed over for a newer one.
         guest.setdefault("qemu", binary())
+        found = version(guest["qemu"][0])
+        if found >= NEWER_PLUGINS:
+            raise SetupError("the counting plugin is for QEMU 4.2 to 8.x, and "
+                             f"this is {'.'.join(map(str, found))}")
         self._folder = tempfile.TemporaryDirectory(prefix="vbl-bench-")
         self.folder, self._results = Path(self._folder.name), 0
         if "," in self._folder.name:

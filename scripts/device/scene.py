@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from vbl import SetupError, lab
-from vbl.qemu import binary
+from vbl.qemu import asked_for, binary
 
 DRIVERS = {"lite": "virtio-pci-lite", "upstream": "virtio-pci"}
 PCI = "/sys/bus/pci"
@@ -22,7 +22,7 @@ def why_not(command):
                              text=True, check=False).stdout
     version = re.search(r"version (\S+)", version)
     return (f"QEMU {version[1] if version else '?'} has no vfio-user-pci: "
-            "QEMU 10.1 or newer is needed ($VBL_QEMU chooses one)")
+            "QEMU 10.1 or newer is needed (Q= or VBL_QEMU= chooses one)")
 
 
 @functools.cache
@@ -32,6 +32,8 @@ def qemu():
     why = why_not(given)
     if why is None:
         return " ".join(given), None
+    if asked_for():
+        return None, why
     try:
         newer = lab.qemu()
     except SetupError as e:

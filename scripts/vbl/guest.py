@@ -14,7 +14,8 @@ from . import initramfs, ktap, tree
 from .errors import (CommandFailed, GuestDied, GuestHung, QemuFailed,
                      SetupError, VblError)
 from .kernel import build_module, pick_kernel
-from .qemu import Process, choose, time_scale, work_folder
+from .qemu import (Process, binary, check, choose, time_scale,
+                   work_folder)
 
 # no_timer_check: on a busy host an emulated timer may be too late to be found.
 APPEND = ("console=ttyS0,115200 quiet panic=-1 oops=panic panic_on_warn=1 "
@@ -35,6 +36,14 @@ TOOLS_SLOT = "0x1e"
 BOOT_SECONDS = 90
 TAIL = 40
 DRIVERS = ("lite", "upstream", None)
+
+
+def chosen_driver():
+    """The driver that $DRIVER chooses for tests: ours, or upstream's."""
+    name = os.environ.get("DRIVER") or "lite"
+    if name not in ("lite", "upstream"):
+        raise SetupError(f"DRIVER={name}: lite or upstream")
+    return name
 
 
 class Job:
@@ -141,6 +150,7 @@ class Guest:
         """Boot, wait for the agent, load the driver."""
         if self.process:
             raise SetupError("this guest was already started")
+        check(binary(self.qemu_given))
         if self.driver != "upstream" and self.ko is None and \
                 (tree.TREE / "Kbuild").exists():
             self.ko = build_module(self.kernel)

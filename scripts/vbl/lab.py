@@ -38,6 +38,12 @@ def qemu():
     return str(command)
 
 
+def find_qemus():
+    """Paths of the commands that qemu() made."""
+    return sorted(str(p) for p in (cache.root() / "qemu").glob(
+        "[!.]*/qemu-system-x86_64"))
+
+
 def _make_qemu(folder):
     root = folder / "root"
     _unpack("a newer QEMU", *QEMU, root, ())

@@ -29,9 +29,15 @@ KVM_PROBE_SECONDS = 15
 GOOD_TCG = (8, 1)
 
 
+# What the harness itself needs of a QEMU.
+DEVICES = ("virtio-blk-pci", "virtio-blk-pci-transitional", "nvme",
+           "pcie-root-port", "isa-serial")
+
+
 def binary(given=None):
-    """The QEMU command as a list: @given, $VBL_QEMU or the one in the PATH."""
-    words = given or os.environ.get("VBL_QEMU") or "qemu-system-x86_64"
+    """The QEMU command as a list: @given, $VBL_QEMU, the one that $Q names, or
+    the one in the PATH."""
+    words = given or asked_for() or "qemu-system-x86_64"
     words = shlex.split(words) if isinstance(words, str) else list(words)
     path = shutil.which(words[0])
     if not path:
@@ -39,13 +45,58 @@ def binary(given=None):
     return [path, *words[1:]]
 
 
+def asked_for():
+    """The QEMU that somebody chose, by $VBL_QEMU or $Q; None if nobody did."""
+    command, name = os.environ.get("VBL_QEMU"), os.environ.get("Q")
+    if command and name:
+        raise SetupError(f"Q={name} and VBL_QEMU={command}: give one of them")
+    return command or (named(name) if name else None)
+
+
+@functools.cache
+def named(name):
+    """The command of the QEMU called @name, which is the beginning of its
+    version: 7.2, or 11.1.0."""
+    there = {}
+    for path in (shutil.which("qemu-system-x86_64"), *lab.find_qemus()):
+        if path:
+            there.setdefault(".".join(map(str, version(path))), path)
+    for text, path in there.items():
+        if f"{text}.".startswith(f"{name}."):
+            return path
+    raise SetupError(f"Q={name}: no such QEMU; there are: "
+                     f"{', '.join(there) or 'none'} (scripts/setup --lab gets a "
+                     "newer one, VBL_QEMU= takes any command)")
+
+
+def check(command):
+    """Refuse a QEMU that lacks what every guest needs."""
+    def ask(folder):
+        (folder / "lacks").write_text(" ".join(
+            d for d in DEVICES if not has_device(command, d)))
+
+    version(command[0])
+    lacks = (cache.entry("devices", [cache.file_stamp(command[0]), command,
+                                     DEVICES], ask) / "lacks").read_text()
+    if lacks:
+        raise SetupError(f"{shlex.join(command)}: this QEMU lacks the "
+                         f"device(s) {lacks.replace(' ', ', ')}")
+
+
+def has_device(command, name):
+    """Whether a QEMU has a device. The list of all is no help: it stops at a
+    module that this QEMU cannot load."""
+    return subprocess.run([*command, "-device", f"{name},help"],
+                          capture_output=True).returncode == 0
+
+
 @functools.cache
 def version(path):
     """Version of the QEMU command @path, such as (7, 2, 22)."""
     got = subprocess.run([path, "--version"], capture_output=True, text=True)
     found = re.search(r"version (\d+(\.\d+)+)", got.stdout)
-    if not found:
-        raise SetupError(f"{path} --version: {got.stdout}{got.stderr}")
+    if not found or "QEMU" not in got.stdout:
+        raise SetupError(f"{path} is no QEMU: --version gives no version")
     return tuple(int(n) for n in found[1].split("."))
 
 
@@ -56,7 +107,7 @@ def choose(given, kernel_image, initrd):
     """
     command = binary(given)
     accel = accelerator(command, kernel_image, initrd)
-    if accel == "tcg" and not given and not os.environ.get("VBL_QEMU") and \
+    if accel == "tcg" and not given and not asked_for() and \
             version(command[0]) < GOOD_TCG:
         command = _newer(command[0])
     return command, accel
