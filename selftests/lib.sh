@@ -3,7 +3,7 @@
 # The library of every program in this folder: KTAP output, and a disk to use.
 #
 #	. "${0%/*}/lib.sh"
-#	disk=$(lite_disk) || skip_all "no disk of virtio_lite"
+#	need_disk
 #	is "capacity" "$(blockdev --getsize64 "$disk")" 67108864
 #	finish
 #
@@ -17,6 +17,13 @@ for _f in /lib/vbl.sh "$here/../scripts/in-guest/vbl.sh"; do
 	[ -e "$_f" ] && . "$_f" && break
 done
 PATH=$PATH:$here/../scripts
+
+# The driver that is tested: ours, or upstream's with VBL_DRIVER=upstream.
+case ${VBL_DRIVER:-lite} in
+upstream) ours='' pci_driver=virtio-pci blk_driver=virtio_blk bus=virtio ;;
+*) ours=yes pci_driver=virtio-pci-lite blk_driver=virtio_blk_lite
+	bus=virtio-lite ;;
+esac
 
 points=0 failures=0 skips=0 finished='' undo=''
 tmp=$(mktemp -d)
@@ -158,7 +165,8 @@ has()
 lite_bdfs()
 {
 	for _b in $(vbl_disks); do
-		[ "$(pci_driver "$_b")" = virtio-pci-lite ] || continue
+		[ "$(pci_driver "$_b")" = "$pci_driver" ] || continue
+		disk_of "$_b" >/dev/null 2>&1 || continue
 		case " ${VBL_DISKS-} " in
 		"  ") [ -e /lib/vbl.sh ] && echo "$_b" ;;
 		*" $_b "*) echo "$_b" ;;
@@ -166,7 +174,7 @@ lite_bdfs()
 	done
 }
 
-# lite_bdf [N]: PCI address of the Nth disk of this driver, counted from 0.
+# lite_bdf [N]: address of the Nth disk of the tested driver, counted from 0.
 lite_bdf()
 {
 	_bdf=$(lite_bdfs | sed -n "$((${1:-0} + 1))p")
@@ -183,7 +191,7 @@ lite_disk()
 need_disk()
 {
 	bdf=$(lite_bdf "${1:-0}") ||
-		skip_all "needs $((${1:-0} + 1)) disk(s) of virtio_lite" \
+		skip_all "needs $((${1:-0} + 1)) disk(s) of $pci_driver" \
 			"(by hand: VBL_DISKS=\"address...\" names those" \
 			"whose contents may go)"
 	name=$(disk_of "$bdf") || exit 1

@@ -23,20 +23,17 @@ bit()
 need_disk
 v=$(virtio_of "$bdf") || exit 1
 
-is "the device is on our bus" "$(basename "$(readlink "$v/subsystem")")" \
-	virtio-lite
-is "our driver drives it" "$(basename "$(readlink "$v/driver")")" \
-	virtio_blk_lite
-is "our driver drives its parent" "$(pci_driver "$bdf")" virtio-pci-lite
+is "the device is on its bus" "$(basename "$(readlink "$v/subsystem")")" $bus
+is "its driver drives it" "$(basename "$(readlink "$v/driver")")" $blk_driver
+is "its driver drives its parent" "$(pci_driver "$bdf")" $pci_driver
 is "the driver lists it" \
-	"$(readlink -f "/sys/bus/virtio-lite/drivers/virtio_blk_lite/${v##*/}")" \
+	"$(readlink -f "/sys/bus/$bus/drivers/$blk_driver/${v##*/}")" \
 	"$(readlink -f "$v")"
-is "the bus lists it" \
-	"$(readlink -f "/sys/bus/virtio-lite/devices/${v##*/}")" \
+is "the bus lists it" "$(readlink -f "/sys/bus/$bus/devices/${v##*/}")" \
 	"$(readlink -f "$v")"
 is "it is a block device" "$(cat "$v/device")" 0x0002
 is "vendor" "$(cat "$v/vendor")" 0x1af4
-is "modalias" "$(cat "$v/modalias")" virtio-lite:d00000002v00001AF4
+is "modalias" "$(cat "$v/modalias")" $bus:d00000002v00001AF4
 is "uevent has the same" "$(grep MODALIAS "$v/uevent")" \
 	"MODALIAS=$(cat "$v/modalias")"
 
@@ -48,7 +45,8 @@ if [ "$(bit "$features" 32)" = 1 ]; then
 else
 	is "status" "$(cat "$v/status")" 0x00000007
 fi
-is "packed ring not taken" "$(bit "$features" 34)" 0
+[ -z "${VBL_HARNESS-}" ] ||
+	is "packed ring not taken" "$(bit "$features" 34)" 0
 
 is "the disk belongs to the device" "$(readlink -f "$block/device")" \
 	"$(readlink -f "$v")"
@@ -59,27 +57,46 @@ is "its node has its numbers" \
 is "its major number has a name" \
 	"$(awk -v m="$(cut -d : -f 1 "$block/dev")" \
 		'/Block/ { b = 1 } b && $1 == m { print $2 }' /proc/devices)" \
-	virtblk_lite
+	"virtblk${ours:+_lite}"
 is "not rotational" "$(cat "$block/queue/rotational")" 0
 is "no entropy" "$(cat "$block/queue/add_random")" 0
 is "not removable" "$(cat "$block/removable")" 0
-is "serial" "$(serial "$bdf")" abc
+# What a disk is like is known of those that the harness made.
+if [ -n "${VBL_HARNESS-}" ]; then
+	is "serial" "$(serial "$bdf")" abc
+else
+	skip "serial" "only the harness knows which serial number it gave the disk"
+fi
 is "node size" "$(blockdev --getsize64 "$disk")" \
 	$(($(cat "$block/size") * 512))
 
 # Limits follow from the device; QEMU allows 254 segments in a ring of 256.
-is "logical block" "$(cat "$block/queue/logical_block_size")" 512
-is "segments" "$(cat "$block/queue/max_segments")" 254
-is "requests" "$(cat "$block/queue/nr_requests")" 256
-is "descriptors" "$(cat "$block/ring_size")" 256
-is "descriptors: for all to see" "$(stat -c %a "$block/ring_size")" 644
-queues=0
-for q in "$block"/mq/*; do
-	[ -d "$q" ] && queues=$((queues + 1))
-done
-is "a queue per CPU" $queues "$(nproc)"
+if [ -n "${VBL_HARNESS-}" ]; then
+	is "logical block" "$(cat "$block/queue/logical_block_size")" 512
+	is "segments" "$(cat "$block/queue/max_segments")" 254
+	is "requests" "$(cat "$block/queue/nr_requests")" 256
+	queues=0
+	for q in "$block"/mq/*; do
+		[ -d "$q" ] && queues=$((queues + 1))
+	done
+	is "a queue per CPU" $queues "$(nproc)"
+else
+	skip "limits" "only the harness knows what its disk allows"
+fi
+if [ -e "$block/ring_size" ]; then
+	like "descriptors" "$(cat "$block/ring_size")" "[1-9]*"
+	is "descriptors: for all to see" "$(stat -c %a "$block/ring_size")" 644
+	[ -z "${VBL_HARNESS-}" ] ||
+		is "descriptors: QEMU's 256" "$(cat "$block/ring_size")" 256
+else
+	skip "descriptors" "$blk_driver has no ring_size"
+fi
 
-# The cache mode can be switched, and the block layer uses the new one.
+# The cache can be switched, and the block layer follows.
+if [ "$(stat -c %a "$block/cache_type")" != 644 ]; then
+	skip "cache" "this device does not allow to switch it"
+	finish
+fi
 is "cache: write back" "$(cat "$block/cache_type")" "write back"
 is "block layer: write back" "$(cat "$block/queue/write_cache")" "write back"
 runs "switch it off" sh -c "echo 'write through' >$block/cache_type"
@@ -93,8 +110,9 @@ is "block layer: write back again" "$(cat "$block/queue/write_cache")" \
 	"write back"
 fails "no other mode" sh -c "echo nonsense >$block/cache_type"
 
-# Disks with special options.
-if second=$(lite_bdf 1) && third=$(lite_bdf 2); then
+# Disks with something special.
+if [ -n "${VBL_HARNESS-}" ] && second=$(lite_bdf 1) && third=$(lite_bdf 2)
+then
 	is "serial of 20 bytes" "$(serial "$second")" exactly-twenty-bytes
 	cache=/sys/block/$(disk_of "$second")/cache_type
 	is "fixed cache: write back" "$(cat "$cache")" "write back"
@@ -104,6 +122,6 @@ if second=$(lite_bdf 1) && third=$(lite_bdf 2); then
 		"$(cat "/sys/block/$(disk_of "$third")/cache_type")" \
 		"write through"
 else
-	skip "serial of 20 bytes" "needs three disks"
+	skip "serial of 20 bytes" "needs three disks that the harness made"
 fi
 finish

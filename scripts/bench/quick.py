@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """A few figures on the screen, while the driver is being worked on."""
 
+import json
+import os
+
 from .measure import DRIVERS, Bench, Job
 from .symbols import GROUPS, group_of
 
@@ -13,7 +16,8 @@ def add_arguments(parser):
     parser.add_argument("-k", "--kernel", action="append",
                         help="a series, such as 6.1, or a release; repeatable")
     parser.add_argument("--driver", choices=[*DRIVERS, "both"],
-                        default="both")
+                        default=os.environ.get("DRIVER") or "both")
+    parser.add_argument("--json", help="where the figures go")
     parser.add_argument("--symbols", action="store_true",
                         help="list what each function executes")
     parser.add_argument("--all-symbols", action="store_true",
@@ -80,6 +84,7 @@ def run(args):
     jobs = {n: Job(OPS[args.op], args.size, j.depth, j.batch, args.count)
             for n, j in JOBS.items()
             if j.depth == 1 or args.op in ("read", "write")}
+    figures = []
     for kernel in args.kernel or [None]:
         cells = {}
         with Bench(kernel, drivers, ko=args.ko, disk=disk) as bench:
@@ -90,8 +95,16 @@ def run(args):
                     cells[driver, name] = bench.run(driver, job)
         _table(cells)
         _ratio(cells)
+        figures += [
+            {"kernel": str(bench.guest.kernel), "driver": d,
+             "name": f"{args.op} {args.size}, {n}, {what}",
+             "instructions": getattr(r, field)} for (d, n), r in cells.items()
+            for what, field in (("driver", "driver"), ("kernel", "kernel"))]
         if args.symbols or args.all_symbols:
             for d in drivers:
                 _print_symbols(d, {j: r for (of, j), r in cells.items()
                                    if of == d}, args.all_symbols)
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(figures, f, indent=1)
     return 0

@@ -14,11 +14,11 @@ def tries(driver, n):
     return n if driver == "lite" else -(-n // SHARE)
 
 
-def run(names, n, kernel, say):
+def run(names, n, kernel, say, drivers=DRIVERS):
     """{fault: {driver: Tally, or a word why it cannot be tried}}, and how
     many guests each driver needed where they can be kept."""
     of, guests = {name: {} for name in names}, {}
-    for driver in DRIVERS:
+    for driver in drivers:
         with held.Stage() as stage:
             for name in names:
                 one = FAULTS[name](kernel, driver, tries(driver, n), stage)

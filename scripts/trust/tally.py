@@ -66,7 +66,7 @@ def table(tallies):
     for fault, of in tallies.items():
         cells = [fault]
         for driver in DRIVERS:
-            one = of[driver]
+            one = of.get(driver, "not tried")
             cells += ["-"] * 4 if isinstance(one, str) else one.cells
         lines.append("| " + " | ".join([
             *cells, one if isinstance(one, str) else one.text]) + " |")

@@ -18,6 +18,7 @@ from conformance.results import table
 from device import USUAL, Device, Script, scene
 from device.pci import virtio_cap, usual_caps
 from vbl import ktap
+from vbl.guest import chosen_driver
 
 JUNK = [virtio_cap(kind, 4, 0, 64) for kind in (0, 6, 7, 10, 0xff)]
 # What the specification says of each requirement: MUST, SHOULD NOT, ...
@@ -310,7 +311,11 @@ def play(observes=""):
     return wrap
 
 
-@pytest.fixture(scope="session", params=["lite", "upstream"])
+# Both, unless $DRIVER says which.
+CAST = [chosen_driver()] if os.environ.get("DRIVER") else ["lite", "upstream"]
+
+
+@pytest.fixture(scope="session", params=CAST)
 def cast(request):
     """The stage of one driver, as long as its scenes last."""
     _, why_not = scene.qemu()

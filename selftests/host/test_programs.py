@@ -7,6 +7,9 @@ from vbl import VblError, program as harness
 
 def test_program(program, programs, request):
     path, want, kernel = program
+    why_not = harness.not_for(path)
+    if why_not:
+        pytest.skip(f"not for upstream: {why_not}")
     guest = programs.get(want, kernel)
     try:
         got = harness.run(guest, path.name, want.timeout)
