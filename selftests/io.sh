@@ -79,7 +79,7 @@ verify "two jobs, two CPUs" --rw=randwrite --bs=4k --size=4M --direct=1 \
 # segments.
 events=/sys/kernel/tracing/events/virtio_lite/virtblk_queue_rq
 if [ ! -d $events ] || ! mkdir /sys/kernel/tracing/instances/lite-io; then
-	skip "requests of many segments" "no tracepoints in this kernel"
+	skip "requests of many segments" "no tracepoints of virtio_lite here, or no tracefs"
 	finish
 fi
 at_exit "rmdir /sys/kernel/tracing/instances/lite-io"

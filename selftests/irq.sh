@@ -10,6 +10,7 @@
 # guest: disk num_queues=2 vectors=0
 
 . "${0%/*}/lib.sh"
+need taskset nproc
 
 # names BDF: names of the device's interrupts, on one line
 names()

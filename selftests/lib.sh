@@ -12,11 +12,11 @@
 # Exit status: 0 passed, 1 failed, 4 skipped.
 
 here=$(cd "$(dirname "$0")" && pwd)
-for _f in /lib/vbl.sh "$here/../scripts/in-guest/vbl.sh"; do
+for _f in /lib/vbl.sh "$here/vbl.sh"; do
 	# shellcheck source=../scripts/in-guest/vbl.sh
 	[ -e "$_f" ] && . "$_f" && break
 done
-PATH=$PATH:$here/../scripts
+PATH=$PATH:$here
 
 # The driver that is tested: ours, or upstream's with VBL_DRIVER=upstream.
 case ${VBL_DRIVER:-lite} in
@@ -145,14 +145,21 @@ finish()
 }
 
 # The shell of a small guest prefers its built-in commands to these.
+real()
+{
+	_p=$(which "$1" 2>/dev/null) || _p="env $1"
+	shift
+	$_p "$@"
+}
+
 blkdiscard()
 {
-	"$(which blkdiscard)" "$@"
+	real blkdiscard "$@"
 }
 
 fallocate()
 {
-	"$(which fallocate)" "$@"
+	real fallocate "$@"
 }
 
 # has COMMAND: the command exists, and works.
@@ -187,6 +194,14 @@ lite_disk()
 	_bdf=$(lite_bdf "${1:-0}") && echo "/dev/$(disk_of "$_bdf")"
 }
 
+# need COMMAND...: without them nothing here can be tested.
+need()
+{
+	for _c; do
+		command -v "$_c" >/dev/null 2>&1 || skip_all "no $_c here"
+	done
+}
+
 # need_disk [N]: set $bdf, $disk, $name and $block, or end the program.
 need_disk()
 {
@@ -202,7 +217,8 @@ need_disk()
 # module: path of virtio_lite.ko.
 module()
 {
-	for _f in /virtio_lite.ko "$here/../virtio_lite.ko"; do
+	for _f in /virtio_lite.ko "$here/../virtio_lite.ko" \
+		"$(modinfo -n virtio_lite 2>/dev/null)"; do
 		[ -e "$_f" ] && echo "$_f" && return
 	done
 	return 1
@@ -271,3 +287,7 @@ not_busy()
 	cat "$tmp/busy.err" "$tmp/busy"
 	return 1
 }
+
+# What all programs use; the kernel's sysfs for whatever they look at.
+need awk blockdev cut dd dmesg grep head readlink sed sha256sum stat tr
+[ -d "$PCI/devices" ] || skip_all "no PCI here, or no sysfs"

@@ -3,6 +3,7 @@
 # Module parameters have a description, refuse bad values, and have their effect.
 
 . "${0%/*}/lib.sh"
+need modinfo insmod rmmod nproc
 
 # load [parameters]: load the module again
 load()

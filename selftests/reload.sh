@@ -3,6 +3,7 @@
 # The module is unloaded and loaded again; nothing of it is left in between.
 
 . "${0%/*}/lib.sh"
+need insmod rmmod
 
 # Print what is left of the module while it is not loaded.
 traces()

@@ -7,6 +7,7 @@
 # guest: disk config_wce=off write_cache=off
 
 . "${0%/*}/lib.sh"
+need nproc basename
 
 # serial BDF: the serial number, exactly as the file has it.
 serial()
@@ -92,7 +93,7 @@ else
 	skip "descriptors" "$blk_driver has no ring_size"
 fi
 
-# The cache can be switched, and the block layer follows.
+# The cache mode can be switched, and the block layer uses the new one.
 if [ "$(stat -c %a "$block/cache_type")" != 644 ]; then
 	skip "cache" "this device does not allow to switch it"
 	finish
@@ -110,7 +111,7 @@ is "block layer: write back again" "$(cat "$block/queue/write_cache")" \
 	"write back"
 fails "no other mode" sh -c "echo nonsense >$block/cache_type"
 
-# Disks with something special.
+# Disks with special options.
 if [ -n "${VBL_HARNESS-}" ] && second=$(lite_bdf 1) && third=$(lite_bdf 2)
 then
 	is "serial of 20 bytes" "$(serial "$second")" exactly-twenty-bytes

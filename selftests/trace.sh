@@ -30,7 +30,7 @@ stop()
 
 need_disk
 [ -d /sys/kernel/tracing/events/virtio_lite ] ||
-	skip_all "no tracepoints in this kernel"
+	skip_all "no tracepoints of virtio_lite here, or no tracefs"
 trace=/sys/kernel/tracing/instances/lite-trace
 mkdir $trace || skip_all "no instances of tracing"
 at_exit "rmdir $trace"

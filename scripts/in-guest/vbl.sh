@@ -135,7 +135,7 @@ wait_for()
 			echo "wait_for: never came true: $*: $_out" >&2
 			return 1
 		fi
-		usleep 20000
+		usleep 20000 2>/dev/null || sleep 0.02
 	done
 	[ -z "$_out" ] || echo "$_out"
 }

@@ -69,7 +69,7 @@ class Wants:
 def programs():
     """All test programs, by name."""
     return sorted(p for p in FOLDER.glob("*.sh")
-                  if not p.name.startswith(("lib", "_", "ktap")))
+                  if not p.name.startswith(("lib", "vbl", "_", "ktap")))
 
 
 def default_timeout():

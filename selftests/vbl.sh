@@ -1,0 +1,1 @@
+../scripts/in-guest/vbl.sh
