@@ -20,6 +20,7 @@ OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
 OURS += DESTDIR OUT
 OURS += HOLD DRIVER DISK QEMU
 OURS += Q DRIVER
+OURS += KERNELS QEMUS DRIVERS PARTS TO
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K Q DRIVER
 
@@ -79,6 +80,7 @@ shell: chosen
 	@$(GUEST) shell
 
 # J tests at a time, those that share a guest one after another.
+J_GIVEN := $(J)
 J ?= $(shell nproc)
 TESTS = $(PYTEST) -v -n $(J) --dist loadgroup selftests/host $(if $(T),-k '$(T)')
 
@@ -158,6 +160,20 @@ ring: setup
 exits: setup
 	@scripts/exits.py $(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
 		$(if $(QEMU),--qemu '$(QEMU)') $(if $(OUT),--svg '$(OUT)')
+# KERNELS, QEMUS, DRIVERS and PARTS are lists; the folder TO has what is done.
+matrix: setup
+	@$(PYTHON) scripts/matrix.py run --to "$(or $(TO),matrix-results)" \
+		$(if $(HOURS),--hours $(HOURS)) $(if $(J_GIVEN),--jobs $(J)) \
+		$(if $(or $(KERNELS),$(K)),--kernels "$(or $(KERNELS),$(K))") \
+		$(if $(or $(QEMUS),$(Q)),--qemus "$(or $(QEMUS),$(Q))") \
+		$(if $(or $(DRIVERS),$(DRIVER)),--drivers "$(or $(DRIVERS),$(DRIVER))") \
+		$(if $(PARTS),--parts "$(PARTS)")
+
+matrix-compare:
+	@test -n "$(OLD)" -a -n "$(NEW)" || { \
+		echo "usage: make matrix-compare OLD=folder NEW=folder" >&2; \
+		exit 2; }
+	@$(PYTHON) scripts/matrix.py compare "$(OLD)" "$(NEW)"
 
 style:
 	@$(PYTHON) scripts/style.py
@@ -209,6 +225,11 @@ help:
 	@echo "             virtio and ours; WHAT=read|write, OUT=exits.svg"
 	@echo
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
+	@echo "Look for a regression (Documentation/lab.md):"
+	@echo "  matrix     kernels x QEMUs x drivers x parts in one table; HOURS=2, continues"
+	@echo "             in TO=matrix-results; KERNELS=, QEMUS=, DRIVERS=, PARTS= lists"
+	@echo "  matrix-compare OLD=folder NEW=folder  what newly fails, passes, flaps, got slower"
+	@echo
 	@echo "Q=7.2 chooses a QEMU by its version, VBL_QEMU=command any other."
 	@echo "DRIVER=upstream runs check, conformance, trust and bench with that driver."
 	@echo "K=6.1 (a series, a release, or a folder with a kernel) or KDIR=folder"
@@ -220,3 +241,4 @@ help:
 .PHONY: conformance-mutants bench bench-compare style help
 .PHONY: ring exits samples
 .PHONY: chosen
+.PHONY: matrix matrix-compare

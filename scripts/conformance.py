@@ -63,7 +63,8 @@ def main(arguments):
         return report_upstream(results, passed)
     if not os.environ.get("DRIVER") and \
             any(results.notes["lite", r["id"]] for r in results.rows):
-        PAGE.write_text(results.page(pick_kernel(None).release))
+        PAGE.write_text(results.page(
+            pick_kernel(os.environ.get("K")).release))
     problems = results.problems()
     print(f"{PAGE.relative_to(TREE)}: {len(results.rows)} requirements, "
           f"{len(problems)} MUSTs not met or not shown")

@@ -67,6 +67,7 @@ class Point:
     outcome: str        # passed, failed or skipped
     why: str = ""
     depth: int = 0
+    word: str = ""      # SKIP, XFAIL and the like
 
 
 @dataclasses.dataclass
@@ -120,5 +121,5 @@ def parse(text):
                 outcome = "skipped"
             report.points.append(Point(
                 point["name"] or f"point {point['n']}", outcome,
-                (point["why"] or "").strip(), len(point["indent"])))
+                (point["why"] or "").strip(), len(point["indent"]), word))
     return report

@@ -321,7 +321,7 @@ def cast(request):
     _, why_not = scene.qemu()
     if why_not:
         pytest.skip(why_not)
-    stage = Stage(request.param)
+    stage = Stage(request.param, os.environ.get("K") or None)
     yield stage
     stage.kill()
 

@@ -17,6 +17,7 @@ Marks
 """
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +37,7 @@ from vbl import kernel as vbl_kernel, ktap, program    # noqa: E402
 os.environ.setdefault("VBL_CPU", "max,erms=off,fsrm=off")
 pytest_plugins = ["conform", "scripted", "late"]
 RESULTS = {}            # node id -> passed, failed or skipped
+NOTES = {}              # node id -> what $VBL_RESULTS gets of a test
 
 
 # -- choosing what runs ------------------------------------------------------
@@ -261,6 +263,33 @@ def pytest_runtest_logreport(report):
     rank = ["passed", "skipped", "failed"]
     before = RESULTS.get(report.nodeid, "passed")
     RESULTS[report.nodeid] = max(before, report.outcome, key=rank.index)
+    _note(report)
+
+
+def _note(report):
+    """Append to the file $VBL_RESULTS what a test gave, once it is over."""
+    path = os.environ.get("VBL_RESULTS")
+    if not path or os.environ.get("PYTEST_XDIST_WORKER"):
+        return
+    note = NOTES.setdefault(report.nodeid, {
+        "test": report.nodeid.rpartition("/")[2], "outcome": "passed",
+        "why": "", "seconds": 0})
+    note["seconds"] = round(note["seconds"] + report.duration, 2)
+    if report.outcome != "passed":
+        # Of an exception the last line says most; a skip has its reason third.
+        note["why"] = getattr(report, "wasxfail", None) or (
+            report.longrepr[2] if isinstance(report.longrepr, tuple)
+            else _crash(report))
+        note["outcome"] = "failed" if report.failed else \
+            "expected" if hasattr(report, "wasxfail") else "skipped"
+    if report.when == "teardown":
+        with open(path, "a") as f:
+            f.write(json.dumps(NOTES.pop(report.nodeid)) + "\n")
+
+
+def _crash(report):
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return (crash.message if crash else report.longreprtext)[:2000]
 
 
 def pytest_collectreport(report):
