@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""scripts/bisect-run: what git bisect is told of a tree."""
+
+import importlib.machinery
+import importlib.util
+import subprocess
+
+import pytest
+from vbl import TREE
+
+TOOL = TREE / "scripts/bisect-run"
+# The tree of a QEMU, as far as bisect-run looks at it: its build folder makes
+# a command of qemu.sh, which runs the real one.
+BUILD = """qemu-system-x86_64: ../qemu.sh
+	sh -n ../qemu.sh
+	cp ../qemu.sh $@
+	chmod +x $@
+"""
+GOOD = "exec qemu-system-x86_64 \"$@\"\n"
+# The planted fault: disks lose their write cache.
+BAD = "exec qemu-system-x86_64 -global virtio-blk-pci.write-cache=off \"$@\"\n"
+BROKEN = "if then\n"
+TEST = "grep -q back /sys/block/$(disk_of 0000:00:04.0)/cache_type"
+
+
+def git(folder, *args):
+    """Run git there; its output."""
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *args],
+        cwd=folder, check=True, text=True, capture_output=True).stdout.strip()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """tree(contents...) -> a repository with a commit for each."""
+    def make(*contents):
+        git(tmp_path, "init", "-q")
+        (tmp_path / ".gitignore").write_text("/build\n")
+        for name in ("configure", "meson.build"):
+            (tmp_path / name).touch()
+        (tmp_path / "build").mkdir()
+        (tmp_path / "build/Makefile").write_text(BUILD)
+        for n, text in enumerate(contents):
+            (tmp_path / "qemu.sh").write_text(f"#!/bin/sh\n# {n}\n{text}")
+            git(tmp_path, "add", "-A")
+            git(tmp_path, "commit", "-q", "-m", f"commit {n}")
+        return tmp_path
+    return make
+
+
+def bisect(folder, *args):
+    """Run the tool once."""
+    return subprocess.run([TOOL, *args], cwd=folder, text=True,
+                          capture_output=True)
+
+
+def test_cannot_tell(tree, tmp_path):
+    got = bisect(tmp_path, "--guest", "true")
+    assert got.returncode == 125 and "neither a kernel's tree" in got.stdout
+    got = bisect(tree(BROKEN), "--guest", "true")
+    assert got.returncode == 125 and "make qemu-system-x86_64 fails" in \
+        got.stdout
+    (tmp_path / "qemu.sh").write_text("#!/bin/sh\nexit 1\n")
+    got = bisect(tmp_path, "--guest", "true")
+    assert got.returncode == 125, "a QEMU that does not run says nothing"
+    (tmp_path / "build/Makefile").unlink()
+    assert "configure the tree once" in bisect(tmp_path, "x").stdout
+    assert bisect(tmp_path).returncode == 125
+    assert bisect(tmp_path, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("rows, status", [
+    ([("passed", "")], 0), ([("passed", ""), ("failed", "assert 1")], 1),
+    ([("failed", "vbl.errors.GuestHung: no end in 30 s")], 1),
+    ([("failed", "vbl.errors.SetupError: no kernel")], 125),
+    ([("failed", "vbl.errors.BuildFailed: x"), ("passed", "")], 125),
+    ([("skipped", "no fio")], 125), ([], 125),
+])
+def test_verdict(rows, status):
+    loader = importlib.machinery.SourceFileLoader("bisect_run", str(TOOL))
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("bisect_run", loader))
+    loader.exec_module(module)
+    assert module.verdict([{"test": "t", "outcome": o, "why": w}
+                           for o, w in rows]) == status
+
+
+@pytest.mark.full
+def test_finds_the_commit(tree):
+    """One commit in between does not build, and is skipped."""
+    top = tree(GOOD, GOOD, BROKEN, GOOD, BAD, BAD, BROKEN, BAD)
+    git(top, "bisect", "start", "HEAD", git(top, "rev-list", "--max-parents=0",
+                                            "HEAD"))
+    got = subprocess.run(["git", "bisect", "run", TOOL, "--guest", TEST],
+                         cwd=top, text=True, capture_output=True)
+    print(got.stdout)
+    assert got.returncode == 0, got.stdout + got.stderr
+    found = git(top, "rev-parse", "refs/bisect/bad")
+    assert git(top, "show", "-s", "--format=%s", found) == "commit 4"
+
+
+@pytest.mark.full
+def test_a_hang_is_bad(tree):
+    got = bisect(tree(GOOD), "--guest", "--timeout=3", "sleep 100")
+    assert got.returncode == 1 and "no end" in got.stdout
