@@ -21,6 +21,7 @@ OURS += DESTDIR OUT
 OURS += HOLD DRIVER DISK QEMU
 OURS += Q DRIVER
 OURS += KERNELS QEMUS DRIVERS PARTS TO
+OURS += BLKTESTS XFSTESTS LIBURING
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K Q DRIVER
 
@@ -135,6 +136,10 @@ powercut: setup chosen
 conformance: setup chosen
 	@$(PYTHON) scripts/conformance.py $(if $(T),-k '$(T)')
 
+# What upstream's driver does otherwise, from what these and trust have shown.
+upstream:
+	@$(PYTHON) scripts/upstream.py
+
 conformance-mutants: setup
 	@$(PYTHON) scripts/conformance_mutants.py $(T)
 
@@ -175,6 +180,12 @@ matrix-compare:
 		exit 2; }
 	@$(PYTHON) scripts/matrix.py compare "$(OLD)" "$(NEW)"
 
+# Other people's tests; BLKTESTS, XFSTESTS and LIBURING are folders.
+export BLKTESTS XFSTESTS LIBURING
+suites: setup chosen
+	@$(PYTHON) scripts/suites.py $(if $(WHAT),--what $(WHAT)) \
+		$(if $(TO),--to "$(TO)")
+
 style:
 	@$(PYTHON) scripts/style.py
 
@@ -198,6 +209,7 @@ help:
 	@echo "  style      coding style, sparse, compiler warnings, who may include whom"
 	@echo "  conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "             writes Documentation/conformance.md; T=NAME only those"
+	@echo "  upstream   Documentation/upstream.md, from what conformance and trust showed"
 	@echo "  conformance-mutants  do these tests notice a driver that is wrong?"
 	@echo
 	@echo "Run a campaign or measure; WRITE=1 puts the result into Documentation/:"
@@ -229,6 +241,9 @@ help:
 	@echo "  matrix     kernels x QEMUs x drivers x parts in one table; HOURS=2, continues"
 	@echo "             in TO=matrix-results; KERNELS=, QEMUS=, DRIVERS=, PARTS= lists"
 	@echo "  matrix-compare OLD=folder NEW=folder  what newly fails, passes, flaps, got slower"
+	@echo "  suites     other people's tests on both drivers, and what differs; WHAT=fio,pgbench;"
+	@echo "             BLKTESTS=, XFSTESTS=, LIBURING= folders with what was built"
+	@echo "  scripts/bisect-run TEST  for git bisect run in a kernel's tree, or QEMU's"
 	@echo
 	@echo "Q=7.2 chooses a QEMU by its version, VBL_QEMU=command any other."
 	@echo "DRIVER=upstream runs check, conformance, trust and bench with that driver."
@@ -242,3 +257,4 @@ help:
 .PHONY: ring exits samples
 .PHONY: chosen
 .PHONY: matrix matrix-compare
+.PHONY: suites upstream

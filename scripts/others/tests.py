@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Each of other people's tests: what it needs, what is run, what it said."""
+
+import dataclasses
+import re
+import typing
+from pathlib import Path
+
+from vbl import Disk, SetupError
+
+from . import system
+
+PG = "/usr/lib/postgresql/15/bin"
+
+
+@dataclasses.dataclass
+class Suite:
+    """One of them.
+
+    folder  the variable that names the folder with it; None: Debian's package
+    has     a file that the folder must have
+    script  run by bash in the system, where $A and $B are the two disks
+    read    {test: outcome} of its output
+    """
+
+    folder: str
+    has: str
+    script: str
+    read: typing.Callable
+    minutes: int = 30
+
+
+def blktests(text):
+    """Lines such as: block/003 (do something)    [passed]"""
+    return {test: how for test, how in re.findall(
+        r"^(\w+/\d+)\b.*\[(passed|failed|not run)\]", text, re.M)}
+
+
+def xfstests(text):
+    """Lines such as: generic/001 5s ...  6s, below the file system's name."""
+    found, fs = {}, "?"
+    for line in text.splitlines():
+        started = re.match(r"== (\w+)$", line)
+        if started:
+            fs = started[1]
+        got = re.match(r"(\w+/\d+)\b(.*)", line)
+        if got:
+            rest = got[2]
+            found[f"{fs} {got[1]}"] = (
+                "not run" if "[not run]" in rest or "[expunged]" in rest else
+                "passed" if re.search(r"\d+s\s*$", rest) else "failed")
+    return found
+
+
+def marked(text):
+    """Lines of our own: RESULT name status."""
+    return {test: {"0": "passed", "77": "not run"}.get(status, "failed")
+            for test, status in re.findall(r"^RESULT (\S+) (\d+)$", text,
+                                           re.M)}
+
+
+SUITES = {
+    # Only what is run on a device that one names; the rest makes its own.
+    "blktests": Suite("BLKTESTS", "check", """
+        cd /suite && echo "TEST_DEVS=($A)" >config && echo "TIMEOUT=60" >>config
+        ./check --quick=60 $(grep -l ^test_device tests/block/* |
+            sed s,tests/,,) 2>&1""", blktests),
+    "xfstests": Suite("XFSTESTS", "check", """
+        cd /suite; mkdir -p /t /s
+        for fs in ext4 xfs btrfs; do
+            echo == $fs; mkfs.$fs $A >/dev/null 2>&1 || mkfs.$fs -f $A || continue
+            FSTYP=$fs TEST_DEV=$A TEST_DIR=/t SCRATCH_DEV=$B SCRATCH_MNT=/s \\
+                ./check -g quick 2>&1; umount /t /s 2>/dev/null
+        done""", xfstests, 360),
+    # A test that takes a device is one that has it as its argument.
+    "liburing": Suite("LIBURING", "test", """
+        cd /suite/test; for t in $(grep -l "argc > 1" *.c | sed s/.c$//); do
+            [ -x $t.t ] || continue
+            timeout 60 ./$t.t $A; echo RESULT $t $?; done 2>&1""", marked),
+    "fio": Suite(None, None, """
+        for engine in io_uring libaio psync; do for rw in randwrite write; do
+        timeout 120 fio --name=x --filename=$A --size=32M --direct=1 --rw=$rw \\
+            --bsrange=512-256k --iodepth=16 --ioengine=$engine --verify=crc32c \\
+            --verify_fatal=1 --thread 2>&1
+        echo RESULT $engine-$rw $?; done; done
+        timeout 120 fio --name=x --filename=$A --size=32M --direct=1 \\
+            --rw=randread --iodepth=16 --ioengine=io_uring --fixedbufs \\
+            --registerfiles --hipri=0 2>&1; echo RESULT io_uring-fixed $?""",
+                 marked),
+    "pgbench": Suite(None, None, f"""
+        mkfs.ext4 -q -F $A && mkdir -p /db && mount $A /db && mkdir /db/data &&
+        chown nobody /db/data && mkdir -p /var/run/postgresql &&
+        chmod 1777 /var/run/postgresql
+        pg() {{ setpriv --reuid=nobody --clear-groups -- {PG}/"$@"; }}
+        pg initdb -D /db/data -N >/db/log 2>&1; echo RESULT initdb $?
+        pg pg_ctl -D /db/data -w -l /tmp/pg.log -o "-c listen_addresses=" \\
+            start >/dev/null 2>&1
+        echo RESULT start $?
+        pg createdb bench; pg pgbench -i -q -s 1 bench 2>&1
+        echo RESULT pgbench-init $?
+        pg pgbench -c 4 -T 20 bench 2>&1; echo RESULT pgbench $?
+        pg pg_ctl -D /db/data -m fast stop >/dev/null; echo RESULT stop $?
+        umount /db && e2fsck -fn $A >/dev/null 2>&1; echo RESULT e2fsck $?
+        """, marked),
+}
+
+
+def chosen(names, folders):
+    """{name: folder or None} of what is run; raises in one line.
+
+    Without names: all that need no folder, and all whose folder is given.
+    """
+    for name in names:
+        if name not in SUITES:
+            raise SetupError(f"WHAT={name}: there are: {', '.join(SUITES)}")
+    found = {}
+    for name, suite in SUITES.items():
+        folder = folders.get(suite.folder)
+        if names and name not in names or \
+                not names and suite.folder and not folder:
+            continue
+        if suite.folder and not folder:
+            raise SetupError(f"{name}: {suite.folder}= must name a folder in "
+                             "which it was built")
+        if folder and not (Path(folder) / suite.has).exists():
+            raise SetupError(f"{suite.folder}={folder}: {name} is not there: "
+                             f"no {suite.has}")
+        found[name] = folder
+    return found
+
+
+def run(name, driver, kernel, image):
+    """(outcomes, the complete output) of a suite with a driver."""
+    suite = SUITES[name]
+    disks = [Disk(size="1G"), Disk(size="1G")]
+    with system.guest(kernel, driver, disks, image) as g:
+        system.enter(g, image)
+        a, b = (f"/dev/{g.dev(n)}" for n in range(2))
+        g.put("/root/sys/tmp/run", suite.script.encode(), mode=0o755)
+        # What hangs is killed in the guest, so that the rest is known.
+        out = g.sh(system.command("timeout -k 10 %d bash /tmp/run"
+                                  % (suite.minutes * 60), A=a, B=b),
+                   timeout=suite.minutes * 60 + 60, check=False)
+        log = g.sh("dmesg", check=False)
+    return suite.read(out), out + "\n--- kernel log\n" + log

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make suites: which of other people's tests are run, how their output is read,
+and that it is the difference between the drivers that is shown."""
+
+import os
+import subprocess
+
+import pytest
+import suites
+from others import tests
+from vbl import TREE, SetupError, pick_kernel
+
+
+def test_reads():
+    assert tests.blktests(
+        "block/001 (stress)                 [not run]\n    no scsi_debug\n"
+        "block/003 => vda (run various)             [passed]\n"
+        "    runtime    ...  2.1s\nblock/011 => vda (x)   [failed]\n") == {
+            "block/001": "not run", "block/003": "passed",
+            "block/011": "failed"}
+    assert tests.xfstests(
+        "== ext4\ngeneric/001 5s ...  6s\ngeneric/003       [not run] no x\n"
+        "generic/009 - output mismatch (see x)\n== xfs\ngeneric/001        7s\n"
+        ) == {"ext4 generic/001": "passed", "ext4 generic/003": "not run",
+              "ext4 generic/009": "failed", "xfs generic/001": "passed"}
+    assert tests.marked("x\nRESULT a 0\nRESULT b 77\nRESULT c 124\n") == {
+        "a": "passed", "b": "not run", "c": "failed"}
+
+
+def test_differences():
+    assert suites.differences({
+        "lite": {"a": "passed", "b": "passed", "c": "passed"},
+        "upstream": {"a": "passed", "b": "failed"}}) == [
+            "b: lite passed, upstream failed",
+            "c: lite passed, upstream did not run"]
+
+
+def test_choice(tmp_path):
+    assert list(tests.chosen([], {})) == ["fio", "pgbench"]
+    (tmp_path / "check").touch()
+    assert tests.chosen(["blktests"], {"BLKTESTS": str(tmp_path)}) == {
+        "blktests": str(tmp_path)}
+    assert "blktests" in tests.chosen([], {"BLKTESTS": str(tmp_path)})
+    for names, folders, word in (
+            (["xfs"], {}, "WHAT=xfs: there are: blktests, xfstests"),
+            (["xfstests"], {}, "XFSTESTS= must name a folder"),
+            ([], {"LIBURING": str(tmp_path)}, "liburing is not there: no test")):
+        with pytest.raises(SetupError, match=word):
+            tests.chosen(names, folders)
+
+
+def test_refuses_early():
+    got = subprocess.run([TREE / "scripts/suites.py", "--what=blktests"],
+                         text=True, capture_output=True,
+                         env={k: v for k, v in os.environ.items()
+                              if k != "BLKTESTS"})
+    assert got.returncode == 2 and got.stderr.count("\n") == 1
+    assert "BLKTESTS= must name a folder" in got.stderr
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["fio", "pgbench"])
+def test_suite(name, kernel, tmp_path):
+    """Debian's own pass on both drivers."""
+    of = {d: suites.one(name, d, pick_kernel(kernel), None, tmp_path)
+          for d in suites.DRIVERS}
+    assert of["lite"] and set(of["lite"].values()) == {"passed"}, \
+        (tmp_path / f"{name}-lite.log").read_text()[-3000:]
+    assert suites.differences(of) == []
