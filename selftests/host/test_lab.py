@@ -2,6 +2,7 @@
 """Which kernel, QEMU and driver are used: K=, Q=, VBL_QEMU= and DRIVER=."""
 
 import os
+import re
 import struct
 import subprocess
 
@@ -171,3 +172,28 @@ def test_expected_needs_a_reason(tmp_path, line):
     path.write_text(f"suite\ttest\tpoint\tkind\treason\n{line}\n")
     with pytest.raises(SetupError, match="expected.tsv:2: "):
         expected.read(path)
+
+
+# -- what upstream's driver breaks -------------------------------------------
+
+def test_upstream_page_is_current():
+    """It is what the tool makes of what was seen."""
+    got = subprocess.run([TREE / "scripts/upstream.py", "--check"], text=True,
+                         capture_output=True)
+    assert got.returncode == 0, got.stdout
+
+
+def test_upstream_page_has_what_one_needs():
+    """Of each deviation the requirement, a command that exists, a kernel."""
+    text = (TREE / "Documentation/upstream.md").read_text()
+    parts = text.split("\n### ")[1:]
+    tests = "".join(p.read_text() for p in
+                    (TREE / "selftests/host").glob("test_conformance*.py"))
+    assert parts
+    for part in parts:
+        assert "virtio 1.4, " in part.splitlines()[0]
+        assert "\n- seen on: " in part
+        name = re.search(r"^- `make conformance K=\S+ DRIVER=upstream "
+                         r"T=(\w+)`$", part, re.M)[1]
+        assert f"def {name}(" in tests
+    assert "not known yet" not in text
