@@ -47,7 +47,7 @@ static const char *virtblk_type_name(u32 type)
 
 /* The table of a request, and how many descriptors it may have. */
 static const struct vring_desc *virtblk_table(const struct virtblk_vq *vvq,
-					      const struct request *rq,
+					      const struct request *rq, int tag,
 					      unsigned int *most)
 {
 	const struct virtblk_req *vbr = blk_mq_rq_to_pdu((struct request *)rq);
@@ -55,7 +55,7 @@ static const struct vring_desc *virtblk_table(const struct virtblk_vq *vvq,
 
 	if (!table) {
 		*most = VIRTBLK_SLOT_DESC;
-		return vvq->slots[rq->tag].table;
+		return vvq->slots[tag].table;
 	}
 	/* The request may be another one by now. */
 	*most = table - 1 + blocks <= vvq->nblocks ? blocks * vvq->block_desc : 0;
@@ -64,15 +64,15 @@ static const struct vring_desc *virtblk_table(const struct virtblk_vq *vvq,
 
 /* Descriptors up to the status byte, which only the last one may cover. */
 static void virtblk_show_table(struct seq_file *m, const struct virtblk_vq *vvq,
-			       const struct request *rq)
+			       const struct request *rq, int tag)
 {
-	dma_addr_t status = vvq->slots_dma + rq->tag * sizeof(struct virtblk_slot) +
+	dma_addr_t status = vvq->slots_dma + tag * sizeof(struct virtblk_slot) +
 			    offsetof(struct virtblk_slot, status);
 	const struct virtqueue *vq = &vvq->vq;
 	const struct vring_desc *table;
 	unsigned int i, most;
 
-	table = virtblk_table(vvq, rq, &most);
+	table = virtblk_table(vvq, rq, tag, &most);
 	for (i = 0; i < most; i++) {
 		seq_puts(m, "    ");
 		vring_show_desc(m, vq, i, &table[i]);
@@ -86,18 +86,20 @@ static void virtblk_show_request(struct seq_file *m, const struct virtblk_vq *vv
 				 unsigned int head, const struct request *rq)
 {
 	const struct virtqueue *vq = &vvq->vq;
+	/* It may come back meanwhile, and has no tag then. */
+	int tag = READ_ONCE(rq->tag);
 	const struct virtblk_slot *slot;
 	u32 type;
 
-	if (rq->tag < 0 || rq->tag >= vvq->vblk->tag_set.queue_depth)
+	if (tag < 0 || tag >= vvq->vblk->tag_set.queue_depth)
 		return;
-	slot = &vvq->slots[rq->tag];
+	slot = &vvq->slots[tag];
 	type = vring32_cpu(vq, READ_ONCE(slot->header.type));
 	seq_printf(m, "  head %u tag %d: %s (%u) sector %llu status %#04x\n", head,
-		   rq->tag, virtblk_type_name(type), type,
+		   tag, virtblk_type_name(type), type,
 		   vring64_cpu(vq, READ_ONCE(slot->header.sector)),
 		   READ_ONCE(slot->status));
-	virtblk_show_table(m, vvq, rq);
+	virtblk_show_table(m, vvq, rq, tag);
 }
 
 static int queue_show(struct seq_file *m, void *unused)
@@ -347,8 +349,8 @@ static void counters_histogram(struct seq_file *m, const char *name, size_t off,
 	for (i = 0; i < n; i++, off += sizeof(unsigned long)) {
 		if (!counters_any(m->private, off))
 			continue;
-		snprintf(label, sizeof(label), "%s %lu-%lu", name,
-			 i ? BIT(i) : 0, BIT(i + 1) - 1);
+		snprintf(label, sizeof(label), "%s %llu-%llu", name,
+			 i ? BIT_ULL(i) : 0, BIT_ULL(i + 1) - 1);
 		counters_row(m, label, off);
 	}
 }

@@ -98,6 +98,10 @@ static int rng_ask(struct rng *rng)
 	if (!virtqueue_has_room(vq, 1))
 		return -ENOSPC;
 	reinit_completion(&rng->done);
+	/* Pairs with rng_stop(), which sets it before it completes. */
+	smp_mb();
+	if (READ_ONCE(rng->dead))
+		return -ENODEV;
 	rng->asked = true;
 	virtqueue_set_desc(vq, rng->shared->table, 0,
 			   dma + offsetof(struct rng_shared, data), RNG_BYTES,
@@ -168,6 +172,8 @@ static void rng_stop(struct virtio_device *vdev)
 	struct rng *rng = dev_get_drvdata(&vdev->dev);
 
 	WRITE_ONCE(rng->dead, true);
+	/* Pairs with rng_ask(): a reader either sees it, or is woken. */
+	smp_mb();
 	complete_all(&rng->done);
 	hwrng_unregister(&rng->hwrng);
 	virtio_reset_device(vdev);
