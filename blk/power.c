@@ -6,7 +6,7 @@
 #include "blk/power.h"
 #include "blk/reset.h"
 #include "blk/state.h"
-#include "compat/compat.h"
+#include "compat/blk.h"
 
 /* A request that takes longer is requeued, and sent again after resume. */
 #define SLEEP_WAIT		(10 * HZ)
@@ -26,7 +26,7 @@ void virtblk_fail_all(struct virtblk *vblk)
 	virtblk_reset_device(vblk, false);
 	virtblk_requeue_all(vblk, VIRTBLK_FAIL);
 	virtblk_unquiesce(vblk);
-	blk_mark_disk_dead(vblk->disk);
+	compat_mark_disk_dead(vblk->disk);
 }
 
 /**

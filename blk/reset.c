@@ -21,6 +21,7 @@
 #include "blk/mem.h"
 #include "blk/reset.h"
 #include "blk/state.h"
+#include "compat/blk.h"
 
 /* Wait so long for requests in flight before a queue is reset. */
 #define QUEUE_RESET_WAIT	HZ
@@ -342,7 +343,7 @@ int virtblk_finish_reset(struct virtblk *vblk, int err)
 	if (err) {
 		virtio_err(vdev, "%s: the disk is dead: %d\n",
 			   vblk->disk->disk_name, err);
-		blk_mark_disk_dead(vblk->disk);
+		compat_mark_disk_dead(vblk->disk);
 		return err;
 	}
 	/* After unquiescing, as the next owner may quiesce a queue. */

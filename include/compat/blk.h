@@ -212,6 +212,11 @@ static inline int compat_set_writeback(struct gendisk *disk, bool on)
 
 #else
 
+static inline void compat_mark_disk_dead(struct gendisk *disk)
+{
+	blk_mark_disk_dead(disk);
+}
+
 static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 						const struct virtblk_limits *l,
 						void *queuedata)
@@ -255,6 +260,17 @@ static inline int compat_set_writeback(struct gendisk *disk, bool on)
 }
 
 #endif
+/*
+ * Marking a disk dead freezes its queue for good. Bios are refused then, but
+ * whoever allocates a request waits for the end of the freeze, unless the queue
+ * is dying, which newer kernels say by themselves.
+ */
+static inline void compat_mark_disk_dead(struct gendisk *disk)
+{
+	blk_queue_flag_set(QUEUE_FLAG_DYING, disk->queue);
+	blk_mark_disk_dead(disk);
+}
+
 
 /* The argument of ->getgeo is a block device in older kernels, then a disk. */
 #ifdef COMPAT_HAVE_GETGEO_DISK
