@@ -261,8 +261,7 @@ class Legacy(Registers):
         name, config = self._name(off, size)
         if name is None:
             return 0
-        if config is None:
-            self.note(name, False)
+        self.note(name, False)
         if config is not None:
             value = dev.config.read(config, size, legacy=True)
         elif name == "isr":
@@ -281,8 +280,7 @@ class Legacy(Registers):
             return
         dev.log.add("write", "legacy." + name, value)
         dev.use(True, name)
-        if config is None:
-            self.note(name, True)
+        self.note(name, True)
         value = dev.script.write(dev, name, value)
         if value is None:
             return
