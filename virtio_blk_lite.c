@@ -169,7 +169,6 @@ static int virtblk_add_disk(struct virtblk *vblk)
 	struct gendisk *disk = vblk->disk;
 	int err;
 
-	vblk->limits.capacity = virtblk_read_capacity(vblk->vdev);
 	virtblk_set_capacity(vblk, vblk->limits.capacity);
 	err = virtblk_check_zones(vblk);
 	if (err)
@@ -269,6 +268,11 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	/* A recovery that began while the queue was frozen may have started it. */
 	cancel_delayed_work_sync(&vblk->disk->queue->requeue_work);
 
+	/*
+	 * From here on a change of it is reported. Once the disk is live the device
+	 * may be reset, and whoever does that has its registers alone.
+	 */
+	vblk->limits.capacity = virtblk_read_capacity(vdev);
 	mutex_lock(&vblk->vdev_mutex);
 	virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
