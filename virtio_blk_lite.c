@@ -24,6 +24,7 @@
  *	zoned.c		zones
  *	debugfs.c	the rings and counters, for people
  *	attrs.c		attributes in sysfs, unique id, geometry
+ *	name.c		the name of the disk
  *	state.c		the state of a disk: who owns the device
  *	reset.c		how the device or a queue is reset and reinitialised
  *	recover.c	recovery: which of the two is reset, and how often
@@ -33,7 +34,6 @@
  *	power.c		removal, sleep, shutdown, resets from outside of the driver
  */
 #include <linux/hdreg.h>
-#include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "blk/attrs.h"
@@ -43,6 +43,7 @@
 #include "blk/debugfs.h"
 #include "blk/evidence.h"
 #include "blk/limits.h"
+#include "blk/name.h"
 #include "blk/power.h"
 #include "blk/queues.h"
 #include "blk/recover.h"
@@ -53,11 +54,6 @@
 #include "blk/zoned.h"
 #include "compat/blk.h"
 #include "trace/virtio_lite_trace.h"
-
-#define VIRTBLK_MINORS		16
-
-static int virtblk_major;
-static DEFINE_IDA(virtblk_index_ida);
 
 /* Probe waits for the disk unless the device is silent for so long. */
 #define ADD_SILENCE		HZ
@@ -90,55 +86,9 @@ static int virtblk_init_tags(struct virtblk *vblk)
 	return blk_mq_alloc_tag_set(set);
 }
 
-/* 0 is "vda", 25 "vdz", 26 "vdaa". */
-static void virtblk_name(char *buf, size_t size, int index)
-{
-	char digits[DISK_NAME_LEN];
-	char *p = &digits[sizeof(digits) - 1];
-
-	*p = '\0';
-	for (; index >= 0; index = index / 26 - 1)
-		*--p = 'a' + index % 26;
-	snprintf(buf, size, "vd%s", p);
-}
-
-static int virtblk_has_name(struct device *dev, const void *name)
-{
-	return !strcmp(dev_name(dev), name);
-}
-
-/* Choose the first free name; upstream's driver may use some, too. */
-static int virtblk_choose_name(struct virtblk *vblk)
-{
-	struct gendisk *disk = vblk->disk;
-	struct device *taken;
-	int index = -1;
-
-	do {
-		index = ida_alloc_min(&virtblk_index_ida, index + 1, GFP_KERNEL);
-		if (index < 0)
-			return index;
-		virtblk_name(disk->disk_name, DISK_NAME_LEN, index);
-		taken = class_find_device(disk_to_dev(disk)->class, NULL,
-					  disk->disk_name, virtblk_has_name);
-		if (taken) {
-			put_device(taken);
-			ida_free(&virtblk_index_ida, index);
-		}
-	} while (taken);
-
-	if (index >= 1 << MINORBITS >> ilog2(VIRTBLK_MINORS)) {
-		ida_free(&virtblk_index_ida, index);
-		return -ENOSPC;
-	}
-	vblk->index = index;
-	disk->first_minor = index * VIRTBLK_MINORS;
-	return 0;
-}
-
 static void virtblk_free(struct virtblk *vblk)
 {
-	ida_free(&virtblk_index_ida, vblk->index);
+	virtblk_free_name(vblk);
 	mutex_destroy(&vblk->rings_mutex);
 	mutex_destroy(&vblk->vdev_mutex);
 	kfree(vblk);
@@ -235,8 +185,6 @@ static int virtblk_init_disk(struct virtblk *vblk)
 		return PTR_ERR(disk);
 	}
 	vblk->disk = disk;
-	disk->major = virtblk_major;
-	disk->minors = VIRTBLK_MINORS;
 	disk->private_data = vblk;
 	disk->fops = &virtblk_fops;
 	set_disk_ro(disk, vblk->limits.read_only);
@@ -268,11 +216,6 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	/* A recovery that began while the queue was frozen may have started it. */
 	cancel_delayed_work_sync(&vblk->disk->queue->requeue_work);
 
-	/*
-	 * From here on a change of it is reported. Once the disk is live the device
-	 * may be reset, and whoever does that has its registers alone.
-	 */
-	vblk->limits.capacity = virtblk_read_capacity(vdev);
 	mutex_lock(&vblk->vdev_mutex);
 	virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
@@ -327,6 +270,11 @@ static int virtblk_probe(struct virtio_device *vdev)
 	virtblk_add_debugfs(vblk);
 	/* Adding the disk reads its partitions, so DRIVER_OK comes first. */
 	virtio_device_ready(vdev);
+	/*
+	 * From here on a change of it is reported. Once the disk is live the device
+	 * may be reset, and whoever does that has its registers alone.
+	 */
+	vblk->limits.capacity = virtblk_read_capacity(vdev);
 	virtblk_set_live(vblk);
 	queue_work(system_unbound_wq, &vblk->add_work);
 	err = virtblk_wait_added(vblk);
@@ -396,11 +344,9 @@ int virtio_blk_register(void)
 	err = virtblk_init_events();
 	if (err)
 		goto err_events;
-	virtblk_major = register_blkdev(0, "virtblk_lite");
-	if (virtblk_major < 0) {
-		err = virtblk_major;
-		goto err_major;
-	}
+	err = virtblk_init_names();
+	if (err)
+		goto err_names;
 	virtblk_init_debugfs();
 	err = register_virtio_driver(&virtblk_driver);
 	if (err)
@@ -409,8 +355,8 @@ int virtio_blk_register(void)
 
 err_driver:
 	virtblk_exit_debugfs();
-	unregister_blkdev(virtblk_major, "virtblk_lite");
-err_major:
+	virtblk_exit_names();
+err_names:
 	virtblk_exit_events();
 err_events:
 	virtblk_exit_state();
@@ -421,8 +367,7 @@ void virtio_blk_unregister(void)
 {
 	unregister_virtio_driver(&virtblk_driver);
 	virtblk_exit_debugfs();
-	unregister_blkdev(virtblk_major, "virtblk_lite");
+	virtblk_exit_names();
 	virtblk_exit_events();
 	virtblk_exit_state();
-	ida_destroy(&virtblk_index_ida);
 }

@@ -16,11 +16,13 @@
  *	irq.c		vectors and their handlers, vp_interrupt
  *	modern.c	modern registers, found through PCI capabilities
  *	legacy.c	legacy registers, at the start of BAR0
+ *	former.c	the disk that a function had with another driver
  */
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "compat/compat.h"
+#include "pci/former.h"
 #include "pci/irq.h"
 #include "pci/legacy.h"
 #include "pci/modern.h"
@@ -207,6 +209,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	vp->vdev.dev.release = vp_release_dev;
 	vp->vdev.device = vp_device_id(pdev);
 	vp->vdev.vendor = pdev->subsystem_vendor;
+	vp->vdev.former_name = vp_former_name(pdev);
 	INIT_DELAYED_WORK(&vp->reset_work, vp_reset_work);
 	timer_setup(&vp->timer, vp_timer, 0);
 	pci_set_drvdata(pdev, vp);
@@ -266,6 +269,7 @@ static void virtio_pci_remove(struct pci_dev *pdev)
 	vp->regs->unmap(vp);
 	vp_disable(vp);
 	put_device(&vp->vdev.dev);
+	vp_forget_former(pdev);
 }
 
 static int vp_sleep(struct device *dev, bool keeps)
@@ -436,10 +440,15 @@ int virtio_pci_register(void)
 {
 	int err;
 
+	err = vp_init_formers(&virtio_pci_driver);
+	if (err)
+		return err;
 	virtio_follow_drivers(vp_drivers_changed);
 	err = pci_register_driver(&virtio_pci_driver);
-	if (err)
+	if (err) {
 		virtio_follow_drivers(NULL);
+		vp_exit_formers();
+	}
 	vp_registered = !err;
 	return err;
 }
@@ -449,4 +458,5 @@ void virtio_pci_unregister(void)
 	vp_registered = false;
 	virtio_follow_drivers(NULL);
 	pci_unregister_driver(&virtio_pci_driver);
+	vp_exit_formers();
 }

@@ -254,6 +254,7 @@ enum virtblk_state {
  * @nvqs: number of queues
  * @npolled: number of queues that are polled; these are the last
  * @index: number that the name of the disk is made from
+ * @reserved: virtio_blk gives that number to no other disk
  * @limits: limits of the disk; writeback follows the cache mode in use
  * @state: enum virtblk_state
  * @needs_reset: the device has to be reset; a reset of one queue is not enough
@@ -295,6 +296,7 @@ struct virtblk {
 	unsigned int nvqs;
 	unsigned int npolled;
 	int index;
+	bool reserved;
 	struct virtblk_limits limits;
 	int state;
 	bool needs_reset;

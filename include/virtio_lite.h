@@ -110,6 +110,8 @@ struct virtio_transport {
  * @vendor: PCI subsystem vendor
  * @legacy: the transport uses the legacy interface
  * @features: accepted feature bits; valid from probe to remove
+ * @former_name: of the disk that it was with another driver, which keeps that
+ *		 name for it; or NULL
  * @negotiated: @features were accepted at least once since probe began
  * @config_lock: orders config interrupts against probe and remove
  * @config_enabled: config events are passed to the driver (under @config_lock)
@@ -126,6 +128,7 @@ struct virtio_device {
 	u64 features;
 	bool negotiated;
 
+	const char *former_name;
 	spinlock_t config_lock; /* see above */
 	bool config_enabled;
 	bool config_pending;

@@ -88,4 +88,21 @@ static inline bool compat_mem_restricted(void)
 	       (IS_ENABLED(CONFIG_XEN_VIRTIO_FORCE_GRANT) && xen_domain());
 }
 
+/* Does the user want this driver for a function? The caller has it locked. */
+static inline bool compat_is_override(struct pci_dev *pdev,
+				      const struct pci_driver *drv)
+{
+#ifdef COMPAT_HAVE_PCI_OVERRIDE
+	return pdev->driver_override && !strcmp(pdev->driver_override, drv->name);
+#else
+	bool is;
+
+	spin_lock(&pdev->dev.driver_override.lock);
+	is = pdev->dev.driver_override.name &&
+	     !strcmp(pdev->dev.driver_override.name, drv->name);
+	spin_unlock(&pdev->dev.driver_override.lock);
+	return is;
+#endif
+}
+
 #endif /* _COMPAT_H */
