@@ -134,9 +134,7 @@ static int virtblk_read_segments(struct virtio_device *vdev,
 
 	if (virtio_has_feature(vdev, VIRTIO_F_BLK_SIZE_MAX))
 		size_max = virtio_cread32(vdev, VIRTIO_BLK_CFG_SIZE_MAX);
-	if (!size_max)
-		size_max = U32_MAX;
-	lim->max_desc_len = round_down(size_max, SECTOR_SIZE);
+	lim->max_desc_len = size_max ? round_down(size_max, SECTOR_SIZE) : U32_MAX;
 	virtblk_limit_mapping(vdev, lim);
 	if (!lim->max_desc_len) {
 		virtio_err(vdev, "size_max %u is less than a sector\n", size_max);

@@ -59,7 +59,7 @@ is "its major number has a name" \
 	"$(awk -v m="$(cut -d : -f 1 "$block/dev")" \
 		'/Block/ { b = 1 } b && $1 == m { print $2 }' /proc/devices)" \
 	"virtblk${ours:+_lite}"
-is "not rotational" "$(cat "$block/queue/rotational")" 0
+is "rotational, as with upstream's driver" "$(cat "$block/queue/rotational")" 1
 is "no entropy" "$(cat "$block/queue/add_random")" 0
 is "not removable" "$(cat "$block/removable")" 0
 # What a disk is like is known of those that the harness made.

@@ -165,7 +165,9 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 						void *queuedata)
 {
 	struct queue_limits lim = {
-		.features = l->writeback ? BLK_FEAT_WRITE_CACHE : 0,
+		/* No device says what it is: this is what upstream's driver says. */
+		.features = BLK_FEAT_ROTATIONAL |
+			    (l->writeback ? BLK_FEAT_WRITE_CACHE : 0),
 		.logical_block_size = l->logical,
 		.physical_block_size = l->physical,
 		.alignment_offset = l->alignment,
@@ -210,12 +212,12 @@ static inline int compat_set_writeback(struct gendisk *disk, bool on)
 #endif
 }
 
-#else
-
 static inline void compat_mark_disk_dead(struct gendisk *disk)
 {
 	blk_mark_disk_dead(disk);
 }
+
+#else
 
 static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 						const struct virtblk_limits *l,
@@ -227,7 +229,6 @@ static inline struct gendisk *compat_alloc_disk(struct blk_mq_tag_set *set,
 	if (IS_ERR(disk))
 		return disk;
 	q = disk->queue;
-	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
 	blk_queue_write_cache(q, l->writeback, false);
 	blk_queue_logical_block_size(q, l->logical);
 	blk_queue_physical_block_size(q, l->physical);
@@ -259,7 +260,6 @@ static inline int compat_set_writeback(struct gendisk *disk, bool on)
 	return 0;
 }
 
-#endif
 /*
  * Marking a disk dead freezes its queue for good. Bios are refused then, but
  * whoever allocates a request waits for the end of the freeze, unless the queue
@@ -271,6 +271,7 @@ static inline void compat_mark_disk_dead(struct gendisk *disk)
 	blk_mark_disk_dead(disk);
 }
 
+#endif
 
 /* The argument of ->getgeo is a block device in older kernels, then a disk. */
 #ifdef COMPAT_HAVE_GETGEO_DISK
