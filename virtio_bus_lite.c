@@ -24,6 +24,10 @@
 #include "virtio_lite.h"
 #include "trace/virtio_lite_trace.h"
 
+/* So many lines of the log a device may provoke in so long, of each kind. */
+#define MESSAGES_BURST		10
+#define MESSAGES_INTERVAL	(10 * HZ)
+
 static DEFINE_IDA(virtio_index_ida);
 
 /* Attributes of a device: the same as on upstream's bus. */
@@ -155,6 +159,8 @@ int register_virtio_device(struct virtio_device *vdev)
 	int err;
 
 	spin_lock_init(&vdev->config_lock);
+	ratelimit_state_init(&vdev->errors_limit, MESSAGES_INTERVAL, MESSAGES_BURST);
+	ratelimit_state_init(&vdev->infos_limit, MESSAGES_INTERVAL, MESSAGES_BURST);
 	vdev->dev.bus = &virtio_lite_bus;
 	device_initialize(&vdev->dev);
 

@@ -139,11 +139,11 @@ void virtblk_cache_work(struct work_struct *work)
 		err = virtblk_disable_flushes(vblk);
 	}
 	if (err)
-		virtio_err(vblk->vdev, "%s: the cache mode that the device chose cannot be used: %d\n",
-			   vblk->disk->disk_name, err);
+		virtio_err_ratelimited(vblk->vdev, "%s: the cache mode that the device chose cannot be used: %d\n",
+				       vblk->disk->disk_name, err);
 	else
-		virtio_info(vblk->vdev, "%s: the device made its cache %s\n",
-			    vblk->disk->disk_name, virtblk_cache_types[writeback]);
+		virtio_info_ratelimited(vblk->vdev, "%s: the device made its cache %s\n",
+					vblk->disk->disk_name, virtblk_cache_types[writeback]);
 out:
 	mutex_unlock(&vblk->vdev_mutex);
 }

@@ -159,10 +159,9 @@ static void virtblk_end_append(struct virtblk_vq *vvq, struct request *rq)
 	if (vbr->status != VIRTIO_BLK_S_OK)
 		return;
 	if (sector < blk_rq_pos(rq) || sector - blk_rq_pos(rq) > room) {
-		dev_err_ratelimited(vvq->vblk->vdev->dev.parent,
-				    "%s: data appended to the zone at %llu went to %llu, says the device\n",
-				    vvq->vblk->disk->disk_name,
-				    (unsigned long long)blk_rq_pos(rq), sector);
+		virtio_err_ratelimited(vvq->vblk->vdev, "%s: data appended to the zone at %llu went to %llu, says the device\n",
+				       vvq->vblk->disk->disk_name,
+				       (unsigned long long)blk_rq_pos(rq), sector);
 		vbr->status = VIRTIO_BLK_S_IOERR;
 		return;
 	}

@@ -8,8 +8,8 @@
  *				requests end in a batch
  *
  * Two variants follow: queues with IN_ORDER, and polled queues, which have no
- * interrupt: a task that waits for a request reaps them (io_uring with IOPOLL,
- * preadv2() with RWF_HIPRI).
+ * interrupt: a task that waits for a request reaps them (io_uring with IOPOLL; the
+ * kernel does not poll for preadv2() with RWF_HIPRI).
  */
 #include "blk/command.h"
 #include "blk/complete.h"

@@ -58,8 +58,8 @@ void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 		return;
 	string_get_size(capacity, SECTOR_SIZE, STRING_UNITS_2, text, sizeof(text));
 	if (set_capacity_and_notify(disk, capacity))
-		virtio_info(vblk->vdev, "%s: new size %llu sectors, %s\n",
-			    disk->disk_name, capacity, text);
+		virtio_info_ratelimited(vblk->vdev, "%s: new size %llu sectors, %s\n",
+					disk->disk_name, capacity, text);
 	trace_virtblk_config_changed(vblk->vdev, capacity);
 }
 
@@ -142,8 +142,8 @@ static void virtblk_set_ro(struct virtblk *vblk)
 		return;
 	vblk->limits.read_only = ro;
 	set_disk_ro(vblk->disk, ro);
-	virtio_info(vblk->vdev, "%s: the device made it %s\n",
-		    vblk->disk->disk_name, ro ? "read-only" : "writable");
+	virtio_info_ratelimited(vblk->vdev, "%s: the device made it %s\n",
+				vblk->disk->disk_name, ro ? "read-only" : "writable");
 }
 
 /**

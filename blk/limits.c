@@ -242,8 +242,8 @@ u64 virtblk_read_capacity(struct virtio_device *vdev)
 
 	/* loff_t is signed, and counts bytes. */
 	if (capacity > LLONG_MAX >> SECTOR_SHIFT) {
-		virtio_notice(vdev, "capacity of %llu sectors cut to what can be addressed\n",
-			      capacity);
+		virtio_notice_ratelimited(vdev, "capacity of %llu sectors cut to what can be addressed\n",
+					  capacity);
 		capacity = LLONG_MAX >> SECTOR_SHIFT;
 	}
 	return capacity;

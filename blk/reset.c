@@ -217,9 +217,8 @@ virtblk_dispose(struct virtblk_vq *vvq, struct request *rq,
 		return VIRTBLK_FAIL;
 	if (vvq->vblk->in_recovery && vbr->replays &&
 	    vbr->replays >= virtblk_reset_attempts()) {
-		dev_err_ratelimited(vvq->vblk->vdev->dev.parent,
-				    "%s: a request was sent %u times and never came back: it fails\n",
-				    vvq->vblk->disk->disk_name, vbr->replays + 1);
+		virtio_err_ratelimited(vvq->vblk->vdev, "%s: a request was sent %u times and never came back: it fails\n",
+				       vvq->vblk->disk->disk_name, vbr->replays + 1);
 		return VIRTBLK_FAIL;
 	}
 	return disposition;
@@ -363,8 +362,8 @@ void virtblk_end_recovery(struct virtblk *vblk, int err)
 	if (virtblk_finish_reset(vblk, err))
 		return;
 	vblk->counts.resets++;
-	virtio_info(vblk->vdev, "%s: back after a reset\n",
-		    vblk->disk->disk_name);
+	virtio_info_ratelimited(vblk->vdev, "%s: back after a reset\n",
+				vblk->disk->disk_name);
 }
 
 /**
@@ -456,8 +455,8 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	}
 	virtblk_release_completion(vvq);
 	if (err) {
-		virtio_warn(vdev, "%s: queue %u cannot be reset alone: %d\n",
-			    vvq->vblk->disk->disk_name, queue, err);
+		virtio_warn_ratelimited(vdev, "%s: queue %u cannot be reset alone: %d\n",
+					vvq->vblk->disk->disk_name, queue, err);
 		return false;
 	}
 
@@ -469,7 +468,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
 	vvq->vblk->counts.resets++;
 	vvq->vblk->counts.queue_resets++;
-	virtio_info(vdev, "%s: queue %u is back after a reset\n",
-		    vvq->vblk->disk->disk_name, queue);
+	virtio_info_ratelimited(vdev, "%s: queue %u is back after a reset\n",
+				vvq->vblk->disk->disk_name, queue);
 	return true;
 }

@@ -116,8 +116,8 @@ void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 	WRITE_ONCE(vblk->needs_reset, true);
 	if (count)
 		(*count)++;
-	virtio_err(vblk->vdev, "%s: %s: resetting the device\n",
-		   vblk->disk->disk_name, why);
+	virtio_err_ratelimited(vblk->vdev, "%s: %s: resetting the device\n",
+			       vblk->disk->disk_name, why);
 	queue_work(virtblk_wq, &vblk->recover_work);
 }
 
@@ -142,8 +142,8 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 		return;
 	if (count)
 		(*count)++;
-	virtio_err(vblk->vdev, "%s: queue %u: %s: resetting it\n",
-		   vblk->disk->disk_name, vvq->vq.index, why);
+	virtio_err_ratelimited(vblk->vdev, "%s: queue %u: %s: resetting it\n",
+			       vblk->disk->disk_name, vvq->vq.index, why);
 	queue_work(virtblk_wq, &vblk->recover_work);
 }
 

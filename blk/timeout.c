@@ -22,7 +22,6 @@
  */
 #include <linux/log2.h>
 #include <linux/module.h>
-#include <linux/ratelimit.h>
 #include "blk/complete.h"
 #include "blk/evidence.h"
 #include "blk/state.h"
@@ -220,20 +219,20 @@ static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
 	u32 now = virtblk_age(rq) / rq->q->rq_timeout;
 	u32 before = (virtblk_age(rq) - rq->timeout) / rq->q->rq_timeout;
 	const char *name = vvq->vblk->disk->disk_name;
-	struct device *dev = vvq->vblk->vdev->dev.parent;
+	struct virtio_device *vdev = vvq->vblk->vdev;
 	u32 seconds = virtblk_age(rq) / HZ;
 
 	if (!first && (now == before || !is_power_of_2(now)))
 		return;
 	if (req_op(rq) == REQ_OP_FLUSH || blk_rq_is_passthrough(rq))
-		dev_warn_ratelimited(dev, "%s: request %d of queue %u, %s, is late: waiting (%u seconds so far)\n",
-				     name, rq->tag, vvq->vq.index,
-				     blk_op_str(req_op(rq)), seconds);
+		virtio_warn_ratelimited(vdev, "%s: request %d of queue %u, %s, is late: waiting (%u seconds so far)\n",
+					name, rq->tag, vvq->vq.index,
+					blk_op_str(req_op(rq)), seconds);
 	else
-		dev_warn_ratelimited(dev, "%s: request %d of queue %u, %s at sector %llu, is late: waiting (%u seconds so far)\n",
-				     name, rq->tag, vvq->vq.index,
-				     blk_op_str(req_op(rq)),
-				     (unsigned long long)blk_rq_pos(rq), seconds);
+		virtio_warn_ratelimited(vdev, "%s: request %d of queue %u, %s at sector %llu, is late: waiting (%u seconds so far)\n",
+					name, rq->tag, vvq->vq.index,
+					blk_op_str(req_op(rq)),
+					(unsigned long long)blk_rq_pos(rq), seconds);
 }
 
 /* Returns true if a recovery was started. */
@@ -289,9 +288,8 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 		if (vvq->vq.polled)
 			return BLK_EH_DONE;
 		vblk->counts.lost_interrupts++;
-		dev_warn_ratelimited(vblk->vdev->dev.parent,
-				     "%s: queue %u: an interrupt was lost\n",
-				     vblk->disk->disk_name, vvq->vq.index);
+		virtio_warn_ratelimited(vblk->vdev, "%s: queue %u: an interrupt was lost\n",
+					vblk->disk->disk_name, vvq->vq.index);
 		return BLK_EH_DONE;
 	}
 	rq->timeout = min_t(unsigned int, rq->q->rq_timeout, LATE_AGAIN);

@@ -85,8 +85,8 @@ u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
 		    generation == vdev->regs->generation(vdev))
 			return vdev->legacy ? (__force u64)v : le64_to_cpu(v);
 	}
-	virtio_warn(vdev, "config at %u changes faster than it can be read\n",
-		    off);
+	virtio_warn_ratelimited(vdev, "config at %u changes faster than it can be read\n",
+				off);
 	return vdev->legacy ? (__force u64)v : le64_to_cpu(v);
 }
 

@@ -46,8 +46,8 @@ static u64 virtio_choose_features(struct virtio_device *vdev,
 		f = &virtio_features[i];
 		if (!(accepted & BIT_ULL(f->bit)) || !(f->needs & ~accepted))
 			continue;
-		virtio_notice(vdev, "%s not taken: it needs features %#llx\n",
-			      f->name, f->needs & ~accepted);
+		virtio_notice_ratelimited(vdev, "%s not taken: it needs features %#llx\n",
+					  f->name, f->needs & ~accepted);
 		accepted &= ~BIT_ULL(f->bit);
 	}
 	return accepted;

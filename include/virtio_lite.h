@@ -15,6 +15,7 @@
 #include <linux/topology.h>
 #include <linux/gfp_types.h>
 #include <linux/irqreturn.h>
+#include <linux/ratelimit.h>
 #include "virtio_spec.h"
 
 struct virtqueue;
@@ -109,13 +110,15 @@ struct virtio_transport {
  * @device: virtio device id (section 5)
  * @vendor: PCI subsystem vendor
  * @legacy: the transport uses the legacy interface
- * @features: accepted feature bits; valid from probe to remove
  * @former_name: of the disk that it was with another driver, which keeps that
  *		 name for it; or NULL
+ * @features: accepted feature bits; valid from probe to remove
  * @negotiated: @features were accepted at least once since probe began
  * @config_lock: orders config interrupts against probe and remove
  * @config_enabled: config events are passed to the driver (under @config_lock)
  * @config_pending: a config event came while they were not (under @config_lock)
+ * @errors_limit: how many errors and warnings it may provoke in some time
+ * @infos_limit: how many other messages
  */
 struct virtio_device {
 	struct device dev;
@@ -125,13 +128,16 @@ struct virtio_device {
 	u32 device;
 	u32 vendor;
 	bool legacy;
+	const char *former_name;
 	u64 features;
 	bool negotiated;
 
-	const char *former_name;
 	spinlock_t config_lock; /* see above */
 	bool config_enabled;
 	bool config_pending;
+
+	struct ratelimit_state errors_limit;
+	struct ratelimit_state infos_limit;
 };
 
 /**
@@ -188,6 +194,42 @@ struct virtio_driver {
 #define virtio_warn(vdev, ...)	dev_warn((vdev)->dev.parent, __VA_ARGS__)
 #define virtio_notice(vdev, ...) dev_notice((vdev)->dev.parent, __VA_ARGS__)
 #define virtio_info(vdev, ...)	dev_info((vdev)->dev.parent, __VA_ARGS__)
+
+/*
+ * For what a device can provoke as often as it likes: each has a limit of its
+ * own, so that one that fills the log hides nothing of others.
+ */
+#define virtio_err_ratelimited(vdev, ...)				\
+do {									\
+	struct virtio_device *__vdev = (vdev);				\
+									\
+	if (__ratelimit(&__vdev->errors_limit))				\
+		virtio_err(__vdev, __VA_ARGS__);			\
+} while (0)
+
+#define virtio_warn_ratelimited(vdev, ...)				\
+do {									\
+	struct virtio_device *__vdev = (vdev);				\
+									\
+	if (__ratelimit(&__vdev->errors_limit))				\
+		virtio_warn(__vdev, __VA_ARGS__);			\
+} while (0)
+
+#define virtio_notice_ratelimited(vdev, ...)				\
+do {									\
+	struct virtio_device *__vdev = (vdev);				\
+									\
+	if (__ratelimit(&__vdev->infos_limit))				\
+		virtio_notice(__vdev, __VA_ARGS__);			\
+} while (0)
+
+#define virtio_info_ratelimited(vdev, ...)				\
+do {									\
+	struct virtio_device *__vdev = (vdev);				\
+									\
+	if (__ratelimit(&__vdev->infos_limit))				\
+		virtio_info(__vdev, __VA_ARGS__);			\
+} while (0)
 
 static inline bool virtio_has_feature(const struct virtio_device *vdev,
 				      enum virtio_feature_bit bit)

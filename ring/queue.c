@@ -72,8 +72,8 @@ EXPORT_SYMBOL_LITE(virtqueue_notify);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value)
 {
 	if (!vq->broken)
-		pr_err("virtio%u: queue %u: device wrote a bad %s: %u\n",
-		       vq->device, vq->index, what, value);
+		pr_err_ratelimited("virtio%u: queue %u: device wrote a bad %s: %u\n",
+				   vq->device, vq->index, what, value);
 	vq->broken = true;
 	vq->batch_left = 0;
 	/* From now on virtqueue_get_buf() finds no used buffer. */

@@ -209,6 +209,7 @@ void iowrite32(u32 value, void *addr);
 /* printk.h */
 __printf(1, 2)
 void pr_err(const char *fmt, ...);
+#define pr_err_ratelimited	pr_err
 
 /* tracepoint-defs.h, trace/virtio_lite_trace.h */
 #define DECLARE_TRACEPOINT(name)	struct shim_tracepoint_##name
