@@ -6,9 +6,10 @@ import contextlib
 import pytest
 from device import Device, Script, scene
 from faults.load import Busy
-from scripted import MODERN, BadId
+from scripted import MODERN, BadId, arm
 from vbl.disk import Disk
 
+full = pytest.mark.full
 CPU1 = "/sys/devices/system/cpu/cpu1/online"
 # Bus mastering is bit 2 of the command register of a PCI function.
 MASTER = 4
@@ -207,3 +208,59 @@ def test_few_interrupts(place, kernel, few, ring):
         g.sh(f"wait_for 20 grep -qx {72 << 11} /sys/block/{name}/size")
     scene.unbind(g, dev)
     assert not dev.check.breaches, dev.check.report()
+
+
+# -- CPUs that come and go ---------------------------------------------------
+
+class BadIdOnCpu1(BadId):
+    """An unknown id in the queue of CPU 1, once."""
+
+    def used(self, dev, queue, chain, length):
+        honest = [(chain.ident, length, chain.slots)]
+        if not self.armed or queue.index != 1:
+            return honest
+        self.armed = False
+        return [(queue.size + 7, 0, chain.slots), *honest]
+
+
+@pytest.mark.parametrize("series, queues", [("6.1", 4), *(
+    pytest.param(*row, marks=full) for row in (("6.1", 2), ("6.12", 4)))])
+def test_cpus_that_never_came(scripted, series, queues):
+    """Vectors of CPUs that are possible and not there were never started:
+    a recovery leaves them so, which the kernel would warn of else."""
+    s = scripted(kernel=series, smp="2,maxcpus=4")
+    s.be(MODERN, queues=queues)
+    possible = s.g.sh("cat /sys/devices/system/cpu/possible").strip()
+    assert possible == "0-3", f"possible CPUs {possible}: nothing is shown"
+    with Busy(s.g, s.name, "--size=4M") as busy:
+        with s.dev.lock:
+            s.dev.needs_reset()
+        s.sh("wait_for 30 grep -qx 1 /sys/block/$D/errors/resets")
+        busy.progresses()
+    assert "irq_startup" not in s.g.sh("dmesg")
+    s.end()
+
+
+@pytest.mark.parametrize("series, ring", [("6.12", ()), *(
+    pytest.param(*row, marks=full)
+    for row in (("6.1", ()), ("6.12", ("RING_PACKED",))))],
+    ids=["6.12", "6.1", "packed"])
+def test_cpu_during_queue_reset(scripted, series, ring):
+    """A CPU goes and comes back while its queue is reset, which starts the
+    vector: it is nobody's but the repair's until that has ended."""
+    s = scripted(kernel=series, params="trust_queue_reset=1", smp=2)
+    s.be(MODERN + ("RING_RESET",) + ring, queues=2, script=BadIdOnCpu1())
+    arm(s, queue_reset_seconds=6.0)
+    # Of the CPU that goes, so that its vector is the one that is started.
+    job = s.g.start(f"taskset 2 dd if=/dev/{s.name} of=/dev/null bs=4k count=9 "
+                    "iflag=direct")
+    s.dev.wait(lambda d: d.queues[1].resetting, 30, "a reset of queue 1")
+    s.g.sh(f"echo 0 >{CPU1} && echo 1 >{CPU1}", timeout=60)
+    assert s.dev.queues[1].resetting, "the reset was over too soon"
+    job.wait(60)
+    s.sh("wait_for 30 grep -qx 1 /sys/block/$D/errors/queue_resets")
+    assert s.sh("cat /sys/block/$D/errors/resets").strip() == "1"
+    with Busy(s.g, s.name, "--size=4M") as busy:
+        busy.progresses()
+    assert "Unbalanced" not in s.g.sh("dmesg")
+    s.end()

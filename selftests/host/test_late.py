@@ -358,3 +358,39 @@ def test_zone_write_answered(several, ring, beside):
     if others:
         others.wait(60)
     s.end()
+
+
+# -- timeout_action=fail -----------------------------------------------------
+
+@pytest.mark.parametrize("ring, kind", [
+    ("split", "write"), *(pytest.param(*row, marks=full) for row in (
+        ("split", "read"), ("split", "flush"), ("packed", "write")))])
+def test_fail_is_no_replay(scripted, ring, kind):
+    """A device that never writes a status, and the user wants errors: each
+    request ends with one after a reset, and is not sent again."""
+    s = scripted(params="request_timeout=1 timeout_action=fail")
+    held = HoldRequests({"read": IN, "write": OUT, "flush": FLUSH}[kind],
+                        hold=False)
+    s.be(MODERN + RING[ring], script=held)
+    held.hold = True
+    mark = s.g.dmesg_mark("fail")
+    command = {
+        "read": "dd if=/dev/{0} of=/dev/null bs=4k count=1 skip=512 "
+                "iflag=direct",
+        "write": "dd if=/dev/zero of=/dev/{0} bs=4k count=1 seek=512 "
+                 "oflag=direct",
+        "flush": "sync /dev/{0}"}[kind]
+    if kind == "flush":
+        s.g.sh(f"dd if=/dev/zero of=/dev/{s.name} bs=4k count=1 oflag=direct")
+    began = s.dev.log.count
+    for n in (1, 2):
+        status, out = s.g.status(command.format(s.name) + " 2>&1", timeout=60)
+        assert status and "error" in out, out
+        assert count(s.g, s.name, "resets") == n, told(s.g)
+    sent = [e for e in s.dev.log.find("request") if e[0] > began and
+            e[4] == held.kinds[0]]
+    assert len(sent) == 2, f"sent again: {sent}"
+    assert s.g.dmesg_since(mark).count("request is late: resetting") == 2
+    held.hold = False
+    s.copy()
+    s.end()
