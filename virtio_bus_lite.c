@@ -95,7 +95,7 @@ static int virtio_dev_match(struct device *d, compat_const_driver *r)
 	struct virtio_device *vdev = dev_to_virtio(d);
 	int fits = drv_to_virtio(r)->device == vdev->device;
 
-	trace_virtio_match(vdev, fits);
+	trace_virtio_match(vdev, drv_to_virtio(r), fits);
 	return fits;
 }
 
@@ -172,7 +172,7 @@ int register_virtio_device(struct virtio_device *vdev)
 	vdev->index = ida_alloc(&virtio_index_ida, GFP_KERNEL);
 	if (vdev->index < 0)
 		return vdev->index;
-	trace_virtio_register(vdev, vdev->device);
+	trace_virtio_register(vdev);
 
 	err = dev_set_name(&vdev->dev, "virtio%d", vdev->index);
 	if (!err)

@@ -15,6 +15,23 @@
 #define CREATE_TRACE_POINTS
 #include "trace/virtio_lite_trace.h"
 
+/**
+ * virtio_trace_sector() - where a request starts, in a trace
+ * @p: where it is put
+ * @sector: all ones for a request that has none, such as a flush
+ *
+ * Context: of a reader of the trace. Return: the text, in @p.
+ */
+const char *virtio_trace_sector(struct trace_seq *p, u64 sector)
+{
+	const char *text = trace_seq_buffer_ptr(p);
+
+	if (sector != U64_MAX)
+		trace_seq_printf(p, " sector=%llu", sector);
+	trace_seq_putc(p, 0);
+	return text;
+}
+
 static int __init virtio_lite_init(void)
 {
 	int err;

@@ -60,7 +60,6 @@ void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 	if (set_capacity_and_notify(disk, capacity))
 		virtio_info_ratelimited(vblk->vdev, "%s: new size %llu sectors, %s\n",
 					disk->disk_name, capacity, text);
-	trace_virtblk_config_changed(vblk->vdev, capacity);
 }
 
 /*
@@ -162,6 +161,8 @@ void virtblk_disk_work(struct work_struct *work)
 	virtblk_set_ro(vblk);
 	if (!virtblk_zones_fit(vblk, capacity))
 		return;
+	if (capacity != get_capacity(vblk->disk))
+		trace_virtblk_config_changed(vblk->vdev, capacity);
 	virtblk_set_capacity(vblk, capacity);
 	virtblk_check_zones(vblk);
 }

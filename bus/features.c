@@ -25,6 +25,37 @@ static const struct virtio_feature virtio_features[] = {
 };
 #undef VIRTIO_FEATURE
 
+/**
+ * virtio_trace_features() - the names of feature bits, in a trace
+ * @p: where they are put
+ * @features: the bits; one without a name in the table is a number
+ *
+ * Context: of a reader of the trace. Return: the names, in @p, with | between.
+ */
+const char *virtio_trace_features(struct trace_seq *p, u64 features)
+{
+	const char *text = trace_seq_buffer_ptr(p), *bar = "";
+	const struct virtio_feature *f;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(virtio_features); i++) {
+		f = &virtio_features[i];
+		if (!(features & BIT_ULL(f->bit)))
+			continue;
+		trace_seq_printf(p, "%s%s", bar, f->name);
+		features &= ~BIT_ULL(f->bit);
+		bar = "|";
+	}
+	for (i = 0; i < 64; i++) {
+		if (!(features & BIT_ULL(i)))
+			continue;
+		trace_seq_printf(p, "%s%d", bar, i);
+		bar = "|";
+	}
+	trace_seq_putc(p, 0);
+	return text;
+}
+
 /* Bits that the driver of the device does not know are left alone. */
 static u64 virtio_choose_features(struct virtio_device *vdev,
 				  const struct virtio_driver *drv, u64 offered)
@@ -94,7 +125,7 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 	vdev->regs->set_features(vdev, accepted);
 	vdev->features = accepted;
 	vdev->negotiated = true;
-	trace_virtio_negotiate(vdev, accepted);
+	trace_virtio_negotiate(vdev, offered, accepted);
 	if (vdev->legacy)
 		return 0;	/* LEG-INIT-01: there is no FEATURES_OK */
 

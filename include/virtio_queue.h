@@ -241,6 +241,20 @@ static __always_inline void *vring_take_token(struct virtqueue *vq, u32 id)
 	return token;
 }
 
+/**
+ * virtqueue_notify_value() - what a kick writes
+ * @vq: the queue
+ *
+ * Section 4.1.5.2: 16 bits that name the queue; with NOTIFICATION_DATA 32 bits,
+ * which also say how far the ring is filled.
+ */
+static inline u32 virtqueue_notify_value(const struct virtqueue *vq)
+{
+	if (!vq->notify_data)
+		return vq->notify_id;
+	return (u32)READ_ONCE(vq->kicked_idx) << 16 | vq->notify_id;
+}
+
 /* The tracepoints in inline functions; see linux/tracepoint-defs.h. */
 DECLARE_TRACEPOINT(virtqueue_add);
 DECLARE_TRACEPOINT(virtqueue_kick);

@@ -36,8 +36,7 @@ EXPORT_SYMBOL_LITE(virtqueue_trace_kick);
 static void virtqueue_notify_other(const struct virtqueue *vq)
 {
 	if (vq->notify_data)
-		iowrite32((u32)READ_ONCE(vq->kicked_idx) << 16 | vq->notify_id,
-			  vq->notify);
+		iowrite32(virtqueue_notify_value(vq), vq->notify);
 	else
 		iowrite16(vq->notify_id, vq->notify);
 }
@@ -51,7 +50,7 @@ static void virtqueue_notify_other(const struct virtqueue *vq)
  */
 void virtqueue_notify(const struct virtqueue *vq)
 {
-	trace_virtqueue_notify(vq, vq->index, 0);
+	trace_virtqueue_notify(vq);
 	/* One store: iowrite16() would first check for an I/O port. */
 	if (unlikely(vq->notify_other))
 		virtqueue_notify_other(vq);

@@ -84,7 +84,7 @@ if [ ! -d $events ] || ! mkdir /sys/kernel/tracing/instances/lite-io; then
 fi
 at_exit "rmdir /sys/kernel/tracing/instances/lite-io"
 trace=/sys/kernel/tracing/instances/lite-io
-echo "value > 100" >$trace/events/virtio_lite/virtblk_queue_rq/filter
+echo "descs > 100" >$trace/events/virtio_lite/virtblk_queue_rq/filter
 echo 1 >$trace/events/virtio_lite/virtblk_queue_rq/enable
 verify "pages in no order" --rw=randwrite --bs=4k --size=16M --direct=0 \
 	--ioengine=psync --end_fsync=1 --invalidate=1

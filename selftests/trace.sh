@@ -43,40 +43,60 @@ dd if=/dev/zero of="$disk" bs=4096 seek=3 count=1 oflag=direct 2>/dev/null
 stop
 is "a write" "$(events)" "virtblk_queue_rq virtqueue_add virtqueue_kick \
 virtqueue_notify vp_interrupt virtblk_complete "
-is "its operation" "$(field virtblk_queue_rq op)" 1
+is "its operation" "$(field virtblk_queue_rq op)" WRITE
 is "its sector" "$(field virtblk_queue_rq sector)" 24
 is "its bytes" "$(field virtblk_queue_rq bytes)" 4096
-is "header, data, status" "$(field virtblk_queue_rq value)" 3
-is "the tag is the head" \
-	"$(sed -n 's/.* virtqueue_add: [^ ]* [^ ]* \([0-9]*\) .*/\1/p' $trace/trace)" \
+is "header, data, status" "$(field virtblk_queue_rq descs)" 3
+is "the tag is the head" "$(field virtqueue_add head)" \
 	"$(field virtblk_queue_rq tag)"
+is "the same descriptors" "$(field virtqueue_add descs)" 3
+is "an idle device wants a kick" "$(field virtqueue_kick kick)" 1
 is "the same tag comes back" "$(field virtblk_complete tag)" \
 	"$(field virtblk_queue_rq tag)"
-is "its status" "$(field virtblk_complete value)" 0
+is "its status" "$(field virtblk_complete status)" 0
 
 start
 dd if="$disk" of=/dev/null bs=512 count=1 iflag=direct 2>/dev/null
 stop
 is "a read" "$(events)" "virtblk_queue_rq virtqueue_add virtqueue_kick \
 virtqueue_notify vp_interrupt virtblk_complete "
-is "operation of the read" "$(field virtblk_queue_rq op)" 0
+is "operation of the read" "$(field virtblk_queue_rq op)" READ
 
 start
 dd if=/dev/zero of="$disk" bs=4096 count=1 conv=fsync 2>/dev/null
 stop
 is "a flush follows the write" \
-	"$(sed -n 's/.* virtblk_queue_rq: .*op=\([0-9]*\).*/\1/p' $trace/trace |
-		tail -n 2 | tr '\n' ' ')" "1 2 "
+	"$(sed -n 's/.* virtblk_queue_rq: .*op=\([A-Z]*\).*/\1/p' $trace/trace |
+		tail -n 2 | tr '\n' ' ')" "WRITE FLUSH "
+is "and has no sector" \
+	"$(sed -n 's/.* virtblk_queue_rq: .*op=FLUSH\(.*\)bytes.*/\1/p' \
+		$trace/trace | tail -n 1)" " "
 
-echo "$bdf" >$PCI/drivers/virtio-pci-lite/unbind
+# The first probe too: the module is loaded, and takes nothing yet.
+rmmod virtio_lite
+echo 0 >$PCI/drivers_autoprobe
+at_exit "echo 1 >$PCI/drivers_autoprobe"
+insmod "$(module)"
+is "no disk is taken" "$(pci_driver "$bdf")" ""
 start
-echo "$bdf" >$PCI/drivers/virtio-pci-lite/bind
+echo 1 >$PCI/drivers_autoprobe
+echo "$bdf" >$PCI/drivers_probe
 stop
 is "a probe" "$(events | grep -o 'virtio_[a-z_]* \|virtblk_probe ' |
 	tr -d '\n')" "virtio_pci_probe virtio_register virtio_match \
 virtio_negotiate virtblk_probe virtio_ready "
 is "the function" \
 	"$(sed -n 's/.* virtio_pci_probe: \([^ ]*\) .*/\1/p' $trace/trace)" "$bdf"
+is "who was asked" "$(field virtio_match driver)" virtio_blk_lite
+is "the answer" "$(field virtio_match match)" 1
+like "bits that are accepted, by name" \
+	"$(sed -n 's/.*virtio_negotiate: .*accepted=\(.*\)/\1/p' $trace/trace)" \
+	"*BLK_FLUSH|*INDIRECT_DESC|EVENT_IDX*"
+like "bits that are offered, by name" \
+	"$(sed -n 's/.*virtio_negotiate: .*offered=\(.*\) accepted.*/\1/p' $trace/trace)" \
+	"*BLK_FLUSH|*INDIRECT_DESC|EVENT_IDX*"
+like "how far the status came" "$(field virtio_ready status)" "0x?"
+is "nothing changed" "$(grep -c config_changed $trace/trace)" 0
 like "reading partitions comes after it" "$(events)" \
 	"*virtio_ready *virtblk_queue_rq *"
 finish

@@ -3,10 +3,16 @@
  * Tracepoints: one for each step of a probe and of a request. Each costs a no-op
  * while it is off. To watch: echo 1 > /sys/kernel/tracing/events/virtio_lite/enable
  *
+ * They exist from insmod on. To see also the first probe, have the PCI core
+ * wait: echo 0 > /sys/bus/pci/drivers_autoprobe; insmod, and enable them; then
+ * echo 1 > /sys/bus/pci/drivers_autoprobe, and the address of the function into
+ * /sys/bus/pci/drivers_probe.
+ *
  * Probe:   virtio_pci_probe, virtio_register, virtio_match, virtio_negotiate,
  *	    virtblk_probe, virtio_ready
  * Request: virtblk_queue_rq, virtqueue_add, virtqueue_kick, virtqueue_notify,
  *	    vp_interrupt, virtblk_complete
+ * Config:  virtblk_config_changed
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM virtio_lite
@@ -16,9 +22,13 @@
 
 #include <linux/blk-mq.h>
 #include <linux/pci.h>
+#include <linux/trace_seq.h>
 #include <linux/tracepoint.h>
 #include "virtio_lite.h"
 #include "virtio_queue.h"
+
+const char *virtio_trace_features(struct trace_seq *p, u64 features);
+const char *virtio_trace_sector(struct trace_seq *p, u64 sector);
 
 TRACE_EVENT(virtio_pci_probe,
 	TP_PROTO(struct pci_dev *pdev, bool legacy),
@@ -26,77 +36,142 @@ TRACE_EVENT(virtio_pci_probe,
 	TP_STRUCT__entry(
 		__field(u32, domain)
 		__field(u16, bdf)
-		__field(u16, device)
+		__field(u16, vendor)
+		__field(u16, id)
 		__field(bool, legacy)
 	),
 	TP_fast_assign(
 		__entry->domain = pci_domain_nr(pdev->bus);
 		__entry->bdf = pci_dev_id(pdev);
-		__entry->device = pdev->device;
+		__entry->vendor = pdev->vendor;
+		__entry->id = pdev->device;
 		__entry->legacy = legacy;
 	),
-	TP_printk("%04x:%02x:%02x.%x id=%04x %s", __entry->domain,
-		  PCI_BUS_NUM(__entry->bdf), PCI_SLOT(__entry->bdf & 0xff),
-		  PCI_FUNC(__entry->bdf), __entry->device,
+	TP_printk("%04x:%02x:%02x.%x vendor=%04x id=%04x registers=%s",
+		  __entry->domain, PCI_BUS_NUM(__entry->bdf),
+		  PCI_SLOT(__entry->bdf & 0xff), PCI_FUNC(__entry->bdf),
+		  __entry->vendor, __entry->id,
 		  __entry->legacy ? "legacy" : "modern")
 );
 
-DECLARE_EVENT_CLASS(virtio_lite_device,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value),
+TRACE_EVENT(virtio_register,
+	TP_PROTO(struct virtio_device *vdev),
+	TP_ARGS(vdev),
 	TP_STRUCT__entry(
 		__field(int, index)
-		__field(u64, value)
+		__field(u32, id)
 	),
 	TP_fast_assign(
 		__entry->index = vdev->index;
-		__entry->value = value;
+		__entry->id = vdev->device;
 	),
-	TP_printk("virtio%d %#llx", __entry->index, __entry->value)
+	TP_printk("virtio%d id=%u", __entry->index, __entry->id)
 );
 
-/* value: virtio device id */
-DEFINE_EVENT(virtio_lite_device, virtio_register,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
+TRACE_EVENT(virtio_match,
+	TP_PROTO(struct virtio_device *vdev, const struct virtio_driver *drv,
+		 bool match),
+	TP_ARGS(vdev, drv, match),
+	TP_STRUCT__entry(
+		__field(int, index)
+		__field(u32, id)
+		__array(char, driver, 32)
+		__field(u32, wants)
+		__field(bool, match)
+	),
+	TP_fast_assign(
+		__entry->index = vdev->index;
+		__entry->id = vdev->device;
+		strscpy(__entry->driver, drv->driver.name, 32);
+		__entry->wants = drv->device;
+		__entry->match = match;
+	),
+	TP_printk("virtio%d id=%u driver=%s wants=%u match=%d", __entry->index,
+		  __entry->id, __entry->driver, __entry->wants, __entry->match)
+);
 
-/* value: 1 if the driver matches the device */
-DEFINE_EVENT(virtio_lite_device, virtio_match,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
+TRACE_EVENT(virtio_negotiate,
+	TP_PROTO(struct virtio_device *vdev, u64 offered, u64 accepted),
+	TP_ARGS(vdev, offered, accepted),
+	TP_STRUCT__entry(
+		__field(int, index)
+		__field(u64, offered)
+		__field(u64, accepted)
+	),
+	TP_fast_assign(
+		__entry->index = vdev->index;
+		__entry->offered = offered;
+		__entry->accepted = accepted;
+	),
+	TP_printk("virtio%d offered=%#llx (%s) accepted=%#llx (%s)",
+		  __entry->index, __entry->offered,
+		  virtio_trace_features(p, __entry->offered),
+		  __entry->accepted,
+		  virtio_trace_features(p, __entry->accepted))
+);
 
-/* value: accepted features */
-DEFINE_EVENT(virtio_lite_device, virtio_negotiate,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
+TRACE_EVENT(virtblk_probe,
+	TP_PROTO(struct virtio_device *vdev, unsigned int queues),
+	TP_ARGS(vdev, queues),
+	TP_STRUCT__entry(
+		__field(int, index)
+		__field(u32, queues)
+	),
+	TP_fast_assign(
+		__entry->index = vdev->index;
+		__entry->queues = queues;
+	),
+	TP_printk("virtio%d queues=%u", __entry->index, __entry->queues)
+);
 
-/* value: number of queues */
-DEFINE_EVENT(virtio_lite_device, virtblk_probe,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
+TRACE_EVENT(virtio_ready,
+	TP_PROTO(struct virtio_device *vdev, u8 status),
+	TP_ARGS(vdev, status),
+	TP_STRUCT__entry(
+		__field(int, index)
+		__field(u8, status)
+	),
+	TP_fast_assign(
+		__entry->index = vdev->index;
+		__entry->status = status;
+	),
+	TP_printk("virtio%d status=%#x (%s)", __entry->index, __entry->status,
+		  __print_flags(__entry->status, "|",
+				{ VIRTIO_S_ACKNOWLEDGE, "ACKNOWLEDGE" },
+				{ VIRTIO_S_DRIVER, "DRIVER" },
+				{ VIRTIO_S_DRIVER_OK, "DRIVER_OK" },
+				{ VIRTIO_S_FEATURES_OK, "FEATURES_OK" },
+				{ VIRTIO_S_SUSPEND, "SUSPEND" },
+				{ VIRTIO_S_NEEDS_RESET, "NEEDS_RESET" },
+				{ VIRTIO_S_FAILED, "FAILED" }))
+);
 
-/* value: device status */
-DEFINE_EVENT(virtio_lite_device, virtio_ready,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
+TRACE_EVENT(virtblk_config_changed,
+	TP_PROTO(struct virtio_device *vdev, u64 capacity),
+	TP_ARGS(vdev, capacity),
+	TP_STRUCT__entry(
+		__field(int, index)
+		__field(u64, capacity)
+	),
+	TP_fast_assign(
+		__entry->index = vdev->index;
+		__entry->capacity = capacity;
+	),
+	TP_printk("virtio%d capacity=%llu", __entry->index, __entry->capacity)
+);
 
-/* value: capacity in sectors */
-DEFINE_EVENT(virtio_lite_device, virtblk_config_changed,
-	TP_PROTO(struct virtio_device *vdev, u64 value),
-	TP_ARGS(vdev, value));
-
-DECLARE_EVENT_CLASS(virtio_lite_request,
+TRACE_EVENT(virtblk_queue_rq,
 	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
-		 unsigned int value),
-	TP_ARGS(vq, rq, value),
+		 unsigned int descs),
+	TP_ARGS(vq, rq, descs),
 	TP_STRUCT__entry(
 		__field(u16, device)
 		__field(u16, queue)
 		__field(u16, tag)
 		__field(u8, op)
-		__field(sector_t, sector)
+		__field(u64, sector)
 		__field(u32, bytes)
-		__field(u32, value)
+		__field(u32, descs)
 	),
 	TP_fast_assign(
 		__entry->device = vq->device;
@@ -105,64 +180,121 @@ DECLARE_EVENT_CLASS(virtio_lite_request,
 		__entry->op = (__force u8)req_op(rq);
 		__entry->sector = blk_rq_pos(rq);
 		__entry->bytes = blk_rq_bytes(rq);
-		__entry->value = value;
+		__entry->descs = descs;
 	),
-	TP_printk("virtio%u queue=%u tag=%u op=%u sector=%llu bytes=%u value=%u",
-		  __entry->device, __entry->queue, __entry->tag, __entry->op,
-		  (unsigned long long)__entry->sector, __entry->bytes,
-		  __entry->value)
+	TP_printk("virtio%u queue=%u tag=%u op=%s%s bytes=%u descs=%u",
+		  __entry->device, __entry->queue, __entry->tag,
+		  blk_op_str((__force enum req_op)__entry->op),
+		  virtio_trace_sector(p, __entry->sector), __entry->bytes,
+		  __entry->descs)
 );
 
-/* value: number of descriptors */
-DEFINE_EVENT(virtio_lite_request, virtblk_queue_rq,
+TRACE_EVENT(virtblk_complete,
 	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
-		 unsigned int value),
-	TP_ARGS(vq, rq, value));
-
-/* value: status byte that the device wrote */
-DEFINE_EVENT(virtio_lite_request, virtblk_complete,
-	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
-		 unsigned int value),
-	TP_ARGS(vq, rq, value));
-
-DECLARE_EVENT_CLASS(virtio_lite_queue,
-	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
-	TP_ARGS(vq, a, b),
+		 u8 status),
+	TP_ARGS(vq, rq, status),
 	TP_STRUCT__entry(
 		__field(u16, device)
 		__field(u16, queue)
-		__field(u32, a)
-		__field(u32, b)
+		__field(u16, tag)
+		__field(u8, op)
+		__field(u64, sector)
+		__field(u32, bytes)
+		__field(u8, status)
 	),
 	TP_fast_assign(
 		__entry->device = vq->device;
 		__entry->queue = vq->index;
-		__entry->a = a;
-		__entry->b = b;
+		__entry->tag = rq->tag;
+		__entry->op = (__force u8)req_op(rq);
+		__entry->sector = blk_rq_pos(rq);
+		__entry->bytes = blk_rq_bytes(rq);
+		__entry->status = status;
 	),
-	TP_printk("virtio%u queue=%u %u %u", __entry->device, __entry->queue,
-		  __entry->a, __entry->b)
+	TP_printk("virtio%u queue=%u tag=%u op=%s%s bytes=%u status=%u",
+		  __entry->device, __entry->queue, __entry->tag,
+		  blk_op_str((__force enum req_op)__entry->op),
+		  virtio_trace_sector(p, __entry->sector), __entry->bytes,
+		  __entry->status)
 );
 
-/* a: head, b: number of descriptors */
-DEFINE_EVENT(virtio_lite_queue, virtqueue_add,
-	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
-	TP_ARGS(vq, a, b));
+TRACE_EVENT(virtqueue_add,
+	TP_PROTO(const struct virtqueue *vq, unsigned int slot,
+		 unsigned int descs),
+	TP_ARGS(vq, slot, descs),
+	TP_STRUCT__entry(
+		__field(u16, device)
+		__field(u16, queue)
+		__field(u16, head)
+		__field(u32, descs)
+	),
+	TP_fast_assign(
+		__entry->device = vq->device;
+		__entry->queue = vq->index;
+		__entry->head = slot;
+		__entry->descs = descs;
+	),
+	TP_printk("virtio%u queue=%u head=%u descs=%u", __entry->device,
+		  __entry->queue, __entry->head, __entry->descs)
+);
 
-/* a: next index or slot that the driver will fill, b: 1 if the device needs a kick */
-DEFINE_EVENT(virtio_lite_queue, virtqueue_kick,
-	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
-	TP_ARGS(vq, a, b));
+/* avail: the index (split) or slot (packed) that the driver fills next */
+TRACE_EVENT(virtqueue_kick,
+	TP_PROTO(const struct virtqueue *vq, unsigned int avail, bool kick),
+	TP_ARGS(vq, avail, kick),
+	TP_STRUCT__entry(
+		__field(u16, device)
+		__field(u16, queue)
+		__field(u16, avail)
+		__field(bool, kick)
+	),
+	TP_fast_assign(
+		__entry->device = vq->device;
+		__entry->queue = vq->index;
+		__entry->avail = avail;
+		__entry->kick = kick;
+	),
+	TP_printk("virtio%u queue=%u avail=%u kick=%d", __entry->device,
+		  __entry->queue, __entry->avail, __entry->kick)
+);
 
-/* a: index of the queue */
-DEFINE_EVENT(virtio_lite_queue, virtqueue_notify,
-	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
-	TP_ARGS(vq, a, b));
+/* value: what the kick writes */
+TRACE_EVENT(virtqueue_notify,
+	TP_PROTO(const struct virtqueue *vq),
+	TP_ARGS(vq),
+	TP_STRUCT__entry(
+		__field(u16, device)
+		__field(u16, queue)
+		__field(u32, value)
+	),
+	TP_fast_assign(
+		__entry->device = vq->device;
+		__entry->queue = vq->index;
+		__entry->value = virtqueue_notify_value(vq);
+	),
+	TP_printk("virtio%u queue=%u value=%#x", __entry->device,
+		  __entry->queue, __entry->value)
+);
 
-/* a: interrupt number, b: 1 if queues share the vector */
-DEFINE_EVENT(virtio_lite_queue, vp_interrupt,
-	TP_PROTO(const struct virtqueue *vq, unsigned int a, unsigned int b),
-	TP_ARGS(vq, a, b));
+/* shared: the vector or line is also for other queues */
+TRACE_EVENT(vp_interrupt,
+	TP_PROTO(const struct virtqueue *vq, int irq, bool shared),
+	TP_ARGS(vq, irq, shared),
+	TP_STRUCT__entry(
+		__field(u16, device)
+		__field(u16, queue)
+		__field(int, irq)
+		__field(bool, shared)
+	),
+	TP_fast_assign(
+		__entry->device = vq->device;
+		__entry->queue = vq->index;
+		__entry->irq = irq;
+		__entry->shared = shared;
+	),
+	TP_printk("virtio%u queue=%u irq=%d shared=%d", __entry->device,
+		  __entry->queue, __entry->irq, __entry->shared)
+);
 
 #endif /* _TRACE_VIRTIO_LITE_H */
 

@@ -34,7 +34,7 @@ def scatter(g, dev, options="--size=16M"):
          f"echo 1 >{trace}/events/virtio_lite/virtblk_queue_rq/enable")
     try:
         verify(g, dev, f"{SCATTER} {options}", "--bs=4k")
-        return int(g.sh(f"sed -n 's/.*virtblk_queue_rq:.*value=//p' "
+        return int(g.sh(f"sed -n 's/.*virtblk_queue_rq:.*descs=//p' "
                         f"{trace}/trace | sort -n | tail -n 1"))
     finally:
         g.sh(f"echo 0 >{trace}/events/virtio_lite/enable; rmdir {trace}")

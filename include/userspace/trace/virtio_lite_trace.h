@@ -3,22 +3,20 @@
 #include "../shim.h"
 
 static inline void trace_virtqueue_add(const struct virtqueue *vq,
-				       unsigned int a, unsigned int b)
+				       unsigned int head, unsigned int descs)
 {
 	(void)vq;
-	shim_trace(SHIM_TRACE_ADD, a, b);
+	shim_trace(SHIM_TRACE_ADD, head, descs);
 }
 
 static inline void trace_virtqueue_kick(const struct virtqueue *vq,
-					unsigned int a, unsigned int b)
+					unsigned int avail, bool kick)
 {
 	(void)vq;
-	shim_trace(SHIM_TRACE_KICK, a, b);
+	shim_trace(SHIM_TRACE_KICK, avail, kick);
 }
 
-static inline void trace_virtqueue_notify(const struct virtqueue *vq,
-					  unsigned int a, unsigned int b)
+static inline void trace_virtqueue_notify(const struct virtqueue *vq)
 {
-	(void)vq;
-	shim_trace(SHIM_TRACE_NOTIFY, a, b);
+	shim_trace(SHIM_TRACE_NOTIFY, virtqueue_notify_value(vq), 0);
 }
