@@ -19,7 +19,7 @@ GUEST := $(PYTHON) scripts/guest.py
 OURS = K T J KDIR FULL WRITE OLD NEW N WHAT SECONDS SEED HOURS ROUND LOG SUITE
 OURS += DESTDIR OUT
 OURS += HOLD DRIVER DISK QEMU
-OURS += Q DRIVER
+OURS += Q
 OURS += KERNELS QEMUS DRIVERS PARTS TO
 OURS += BLKTESTS XFSTESTS LIBURING
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
@@ -186,6 +186,23 @@ suites: setup chosen
 	@$(PYTHON) scripts/suites.py $(if $(WHAT),--what $(WHAT)) \
 		$(if $(TO),--to "$(TO)")
 
+# One request, or how a driver gets a device, seen from both sides.
+SEEING = $(if $(WHAT),$(WHAT)) $(if $(DRIVER),--driver $(DRIVER)) \
+	$(if $(K),-k $(K)) $(if $(QEMU),--qemu '$(QEMU)') \
+	$(if $(DISK),--disk '$(DISK)') $(if $(OUT),--out $(OUT))
+
+journey: setup
+	@$(PYTHON) scripts/journey.py run $(SEEING)
+
+journey-diff:
+	@test -n "$(OLD)" -a -n "$(NEW)" || { \
+		echo "usage: make journey-diff OLD=a.journey.json NEW=b.journey.json" >&2; \
+		exit 2; }
+	@$(PYTHON) scripts/journey.py diff $(OLD) $(NEW)
+
+probe-story: setup
+	@$(PYTHON) scripts/journey.py probe $(SEEING)
+
 style:
 	@$(PYTHON) scripts/style.py
 
@@ -235,6 +252,14 @@ help:
 	@echo "             DISK=transport=legacy or packed=on, in_order=on, indirect=off ..."
 	@echo "  exits      register accesses per request on IDE, AHCI, NVMe, upstream's"
 	@echo "             virtio and ours; WHAT=read|write, OUT=exits.svg"
+	@echo "  journey    one request from write() to the image file and back, on one axis;"
+	@echo "             WHAT=write,read,flush,discard,buffered or batch,"
+	@echo "             DRIVER=upstream, QEMU=debian or newer, DISK=packed=on,..."
+	@echo "             (packed, transport, ioeventfd, iothread, event_idx);"
+	@echo "             the files go to journeys/, or OUT=folder"
+	@echo "  journey-diff OLD=a NEW=b  two .journey.json side by side"
+	@echo "  probe-story  how a driver gets a device: calls beside registers;"
+	@echo "             WHAT=insmod, bind, plug, other, override or features"
 	@echo
 	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@echo "Look for a regression (Documentation/lab.md):"
@@ -258,3 +283,4 @@ help:
 .PHONY: chosen
 .PHONY: matrix matrix-compare
 .PHONY: suites upstream
+.PHONY: journey journey-diff probe-story

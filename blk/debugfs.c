@@ -197,7 +197,7 @@ static void virtblk_saw_queue_rq(void *data, const struct virtqueue *vq,
 }
 
 static void virtblk_saw_kick(void *data, const struct virtqueue *vq,
-			     unsigned int idx, unsigned int kick)
+			     unsigned int avail, bool kick)
 {
 	struct virtblk_counters *c = virtblk_watched(data, vq);
 
@@ -220,7 +220,7 @@ static void virtblk_end_batch(struct virtblk_counters *c)
 }
 
 static void virtblk_saw_interrupt(void *data, const struct virtqueue *vq,
-				  unsigned int irq, unsigned int shared)
+				  int irq, bool shared)
 {
 	struct virtblk_counters *c = virtblk_watched(data, vq);
 
@@ -231,7 +231,7 @@ static void virtblk_saw_interrupt(void *data, const struct virtqueue *vq,
 }
 
 static void virtblk_saw_complete(void *data, const struct virtqueue *vq,
-				 const struct request *rq, unsigned int status)
+				 const struct request *rq, u8 status)
 {
 	struct virtblk_watch *watch = data;
 	struct virtblk_counters *c = virtblk_watched(watch, vq);

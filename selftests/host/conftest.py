@@ -94,7 +94,8 @@ TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_trust_table.py", "test_recover.py",
               "test_features.py", "test_errors.py", "test_fail.py",
               "test_programs.py", "test_resize.py", "test_late.py",
-              "test_lost.py", "test_differences.py", "test_messages.py")
+              "test_lost.py", "test_differences.py", "test_messages.py",
+              "test_journey.py")
 
 
 def _other_turns(items):
