@@ -253,7 +253,11 @@ def run_segment(out, ko=None, files=None):
     c.copy("init", GUEST_FILES / "init", 0o755)
     c.copy("lib/vbl/tool", GUEST_FILES / "tool", 0o755)
     c.copy("lib/vbl.sh", GUEST_FILES / "vbl.sh", 0o644)
-    c.copy("bin/bind-lite", tree.TREE / "scripts" / "bind-lite", 0o755)
+    command = tree.TREE / "tools"
+    c.copy("bin/virtio-lite", command / "virtio-lite", 0o755)
+    c.symlink("bin/bind-lite", "virtio-lite")
+    for path in sorted((command / "lib").iterdir()):
+        c.copy(f"usr/lib/virtio-lite/{path.name}", path, 0o644)
     if ko:
         c.copy("virtio_lite.ko", ko, 0o644)
     tests = tree.TREE / "selftests"

@@ -8,7 +8,7 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 
 # Folders whose files never end up in the module.
-NOT_KERNEL = ("scripts", "selftests", "Documentation", "dkms", "packaging",
+NOT_KERNEL = ("scripts", "selftests", "Documentation", "debian", "tools",
               "udev")
 # ... but for what only a test build of the module takes in.
 TEST_BUILD = "scripts/fail_points/"
