@@ -131,7 +131,7 @@ why_not_loaded()
 	_release=$(value /proc/sys/kernel/osrelease)
 	case $1 in
 	*[Nn]'ot found'* | *'No such file'*)
-		echo "there is no $MODULE.ko for Linux $_release; load $MODULE.ko first"
+		echo "$MODULE.ko is not there for Linux $_release"
 		;;
 	*[Kk]ey* | *'not permitted'*)
 		echo "the kernel refused $MODULE.ko, which is not signed with a key" \

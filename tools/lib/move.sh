@@ -111,7 +111,8 @@ need_lite()
 	said=$(load_lite 2>&1)
 	at "$this"
 	[ -d $PCI/drivers/$LITE ] ||
-		die "$bdf: $LITE is not there: $(why_not_loaded "$said")$(no_headers)"
+		die "$bdf: $(why_not_loaded "$said")$(no_headers);" \
+			"load $MODULE.ko first"
 }
 
 # module_is_there RELEASE: whether this kernel has our module.
