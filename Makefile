@@ -70,6 +70,19 @@ uninstall: kdir-there
 # What the user chose is looked at before anything long begins.
 chosen:
 	@$(if $(K)$(Q)$(DRIVER)$(VBL_QEMU),$(GUEST) check)
+# In a copy, of what the packages are made of.
+DEB = $(CURDIR)/deb
+DEB_PARTS = debian tools udev Documentation blk bus pci ring include Kbuild \
+	VERSION $(wildcard virtio_*_lite.c)
+deb:
+	@command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null || { \
+		echo "make deb needs the packages debhelper and dpkg-dev" >&2; exit 1; }
+	@top=$$(mktemp -d) && trap 'rm -rf "$$top"' EXIT && mkdir $$top/tree && \
+	cp -a $(DEB_PARTS) $$top/tree/ && cd $$top/tree && \
+	{ env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -us -uc -b \
+		>$$top/log 2>&1 || { cat $$top/log >&2; exit 1; }; } && \
+	mkdir -p $(DEB) && rm -f $(DEB)/virtio-lite* && \
+	cp $$top/virtio-lite* $(DEB)/ && ls $(DEB)/*.deb
 
 setup:
 	@scripts/setup $(if $(findstring postgres,$(WHAT)),--postgres)
@@ -212,6 +225,7 @@ help:
 	@echo "  samples    also samples/virtio_rng_lite.ko, a second driver on its bus"
 	@echo "  install    install it for that kernel, with its udev rule, as root; DESTDIR=folder"
 	@echo "  uninstall  remove both"
+	@echo "  deb        packages of the module (DKMS) and of virtio-lite(8), in deb/"
 	@echo "  clean      remove what a build leaves"
 	@echo "  run        boot a guest, use a disk through the module, check the image"
 	@echo "  shell      the same guest, with a prompt"
@@ -276,7 +290,7 @@ help:
 	@echo "chooses the kernel:"
 	@$(GUEST) kernels | sed 's/^/  /'
 
-.PHONY: module kdir-there clean install uninstall setup run shell check check-all
+.PHONY: module kdir-there clean install uninstall deb setup run shell check check-all
 .PHONY: kernels unit fuzz fuzz-ring trust soak powercut conformance
 .PHONY: conformance-mutants bench bench-compare style help
 .PHONY: ring exits samples
