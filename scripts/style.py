@@ -44,7 +44,7 @@ EXEMPT = {
     "include/trace/": ("PARENTHESIS_ALIGNMENT", "OPEN_ENDED_LINE"),
 }
 # Files that cannot carry a comment, or hold the licence itself.
-NO_SPDX = re.compile(r"^(COPYING|VERSION$|LICENSES/|debian/(changelog|copyright|source/))|\.(svg|png|json|tsv|csv|patch)$")
+NO_SPDX = re.compile(r"^(COPYING|VERSION$|LICENSES/|debian/(changelog|copyright|source/|.*\.docs$))|\.(svg|png|json|tsv|csv|patch)$")
 # Inputs of a fuzzer.
 INPUTS = "selftests/fuzz/corpus/"
 TEXT = (".c", ".h", ".py", ".sh", ".md", ".rst", ".txt", ".ini", ".yml")
