@@ -76,7 +76,7 @@ DEB_PARTS = debian tools udev Documentation blk bus pci ring include Kbuild \
 	VERSION $(wildcard virtio_*_lite.c)
 deb:
 	@command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null || { \
-		echo "make deb needs the packages debhelper and dpkg-dev" >&2; exit 1; }
+		echo "make deb needs debhelper (scripts/setup --packages)" >&2; exit 1; }
 	@top=$$(mktemp -d) && trap 'rm -rf "$$top"' EXIT && mkdir $$top/tree && \
 	cp -a $(DEB_PARTS) $$top/tree/ && cd $$top/tree && \
 	{ env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -us -uc -b \

@@ -19,25 +19,29 @@ _virtio_lite_disks()
 
 _virtio_lite()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} words
+	local cur words cword list
 
-	case $COMP_CWORD:${COMP_WORDS[1]}:${COMP_WORDS[2]} in
-	1:*) words="list status check bind unbind persist top --help" ;;
-	2:persist:*) words="on off" ;;
-	3:persist:*) words="--all serial= $(_virtio_lite_disks)" ;;
-	2:list:* | 2:status:* | 2:check:* | 2:bind:* | 2:unbind:*)
-		words=$(_virtio_lite_disks)
-		;;
-	*:top:*) words="-d -n $(_virtio_lite_disks)" ;;
-	esac
 	# An address has colons, which bash takes for the end of a word.
-	if declare -F __ltrim_colon_completions >/dev/null &&
-		declare -F _get_comp_words_by_ref >/dev/null; then
-		_get_comp_words_by_ref -n : cur
-	fi
-	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-	! declare -F __ltrim_colon_completions >/dev/null ||
-		__ltrim_colon_completions "$cur"
+	_get_comp_words_by_ref -n : cur words cword
+	case $cword:${words[1]} in
+	1:*) list="list status check bind unbind persist top --help" ;;
+	2:persist) list="on off" ;;
+	3:persist) list="--all serial= $(_virtio_lite_disks)" ;;
+	2:list | 2:status | 2:check | 2:bind | 2:unbind) list=$(_virtio_lite_disks) ;;
+	*:top) list="-d -n $(_virtio_lite_disks)" ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$list" -- "$cur")
+	__ltrim_colon_completions "$cur"
+}
+
+_bind_lite()
+{
+	local cur
+
+	_get_comp_words_by_ref -n : cur
+	mapfile -t COMPREPLY < <(compgen -W "--back $(_virtio_lite_disks)" -- "$cur")
+	__ltrim_colon_completions "$cur"
 }
 
 complete -F _virtio_lite virtio-lite
+complete -F _bind_lite bind-lite

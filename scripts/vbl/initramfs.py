@@ -258,6 +258,7 @@ def run_segment(out, ko=None, files=None):
     c.symlink("bin/bind-lite", "virtio-lite")
     for path in sorted((command / "lib").iterdir()):
         c.copy(f"usr/lib/virtio-lite/{path.name}", path, 0o644)
+    c.copy("usr/lib/virtio-lite/boot", command / "boot", 0o755)
     if ko:
         c.copy("virtio_lite.ko", ko, 0o644)
     tests = tree.TREE / "selftests"

@@ -86,7 +86,7 @@ FIRST = ("test_unit.py", "test_bench.py", "test_fail.py", "test_cells.py",
 
 # Files whose cases use one guest, one after another.
 ONE_GUEST = ("test_bench.py", "test_bind.py", "test_takeover.py",
-             "test_tool.py")
+             "test_tool.py", "test_choice.py")
 
 # Files with many cases, each of which runs on one kernel only: they take turns,
 # so that every kernel sees half of them. --full runs all on all.
@@ -96,7 +96,7 @@ TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_features.py", "test_errors.py", "test_fail.py",
               "test_programs.py", "test_resize.py", "test_late.py",
               "test_lost.py", "test_differences.py", "test_messages.py",
-              "test_journey.py", "test_tool.py")
+              "test_journey.py", "test_tool.py", "test_choice.py")
 
 
 def _other_turns(items):

@@ -5,6 +5,9 @@
 # the disk, and a line in the kernel log says why. Also runs in an initramfs; see
 # disk.sh.
 
+# There once it was said that the module cannot be loaded. From the initramfs on.
+NOTED=/run/virtio-lite.noted
+
 # note LEVEL TEXT...: a line in the kernel log. 3 shows on a quiet console.
 note()
 {
@@ -57,12 +60,14 @@ take_chosen()
 	return 1
 }
 
-# load_or_note: load the module, or say why not.
+# load_or_note: load the module, or say why not, once in this boot.
 load_or_note()
 {
 	[ ! -d $PCI/drivers/$LITE ] || return 0
 	unset MODPROBE_OPTIONS
 	_said=$(load_lite 2>&1) && [ -d $PCI/drivers/$LITE ] && return
+	[ ! -e $NOTED ] || return
+	: >$NOTED
 	note 3 "disks stay with the kernel's own driver: $(why_not_loaded "$_said")"
 	return 1
 }

@@ -107,9 +107,7 @@ name_is_taken()
 need_lite()
 {
 	[ ! -d $PCI/drivers/$LITE ] || return 0
-	this=$bdf
 	said=$(load_lite 2>&1)
-	at "$this"
 	[ -d $PCI/drivers/$LITE ] ||
 		die "$bdf: $(why_not_loaded "$said")$(no_headers);" \
 			"load $MODULE.ko first"
