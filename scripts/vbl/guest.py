@@ -104,6 +104,9 @@ class Guest:
                that cannot migrate; a path: with that image instead
     """
 
+    # What every command in the guest begins with.
+    PRELUDE = ". /lib/vbl.sh\n"
+
     def __init__(self, kernel=None, disks=(), driver="lite", smp=2, mem=512,
                  append="", machine="q35", devices=(), modules=(), files=None,
                  params="", ko=None, timeout=300, qemu=None, iommu=False,
@@ -189,28 +192,33 @@ class Guest:
                              f"command: {' '.join(p.argv)}")
         p.qmp("qmp_capabilities", None, until)
 
-    def _argv(self):
+    def _boots_from(self):
+        """QEMU's command, and its arguments for what is booted."""
         kernel = self.kernel
         initrd = initramfs.initrd(kernel, self.ko, self.modules, self.files,
                                   self.folder)
         image = kernel.image if self.suspend else kernel.boot_file
         command, self.accel = choose(self.qemu_given, image, initrd)
-        machine = self.machine
         append = APPEND + WATCHING.get(self.kernel.debug, "")
         if self.iommu:
-            machine += ",kernel-irqchip=split"
             append += " intel_iommu=on iommu.strict=1"
-        if self.share_mem:
-            machine += ",memory-backend=vblmem"
         if self.interactive:
             append += " vbl.shell"
+        return command, ["-kernel", str(image), "-initrd", str(initrd),
+                         "-append", f"{append} {self.append}".strip()]
+
+    def _argv(self):
+        command, boot = self._boots_from()
+        machine = self.machine
+        if self.iommu:
+            machine += ",kernel-irqchip=split"
+        if self.share_mem:
+            machine += ",memory-backend=vblmem"
         argv = [*command, "-accel", self.accel, "-M", machine,
                 "-cpu", os.environ.get("VBL_CPU", "max"),
                 "-smp", str(self.smp), "-m", str(self.mem),
                 "-nodefaults", "-no-user-config", "-no-reboot",
-                "-display", "none", "-kernel", str(image),
-                "-initrd", str(initrd),
-                "-append", f"{append} {self.append}".strip()]
+                "-display", "none", *boot]
         if self.interactive:
             argv += ["-chardev", "stdio,id=vblcon,mux=on,signal=off,logfile="
                      + str(self.folder / "console")]
@@ -291,7 +299,7 @@ class Guest:
         """Start a shell command in the background; a Job."""
         if not self.process or not self.folder:
             raise SetupError("the guest is not running")
-        script = ". /lib/vbl.sh\n" + command
+        script = self.PRELUDE + command
         job = Job(self, next(self._ids), command)
         self._jobs[job.ident] = job
         code = base64.b64encode(script.encode()).decode()
