@@ -22,6 +22,7 @@ OURS += HOLD DRIVER DISK QEMU
 OURS += Q
 OURS += KERNELS QEMUS DRIVERS PARTS TO
 OURS += BLKTESTS XFSTESTS LIBURING
+OURS += ROOT DEBS
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K Q DRIVER
 
@@ -49,22 +50,22 @@ clean: kdir-there
 	@$(MAKE) -C selftests/fuzz clean
 
 # Below another root with DESTDIR or, as the kernel calls it, INSTALL_MOD_PATH.
-ROOT = $(or $(INSTALL_MOD_PATH),$(DESTDIR))
-RULES = $(ROOT)/usr/lib/udev/rules.d
+DEST = $(or $(INSTALL_MOD_PATH),$(DESTDIR))
+RULES = $(DEST)/usr/lib/udev/rules.d
 RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 	$(KDIR)/include/generated/utsrelease.h)
-DEPMOD = depmod $(if $(ROOT),-b $(ROOT)) $(RELEASE)
+DEPMOD = depmod $(if $(DEST),-b $(DEST)) $(RELEASE)
 
 install: module
-	@$(KBUILD) modules_install $(if $(ROOT),INSTALL_MOD_PATH=$(ROOT))
+	@$(KBUILD) modules_install $(if $(DEST),INSTALL_MOD_PATH=$(DEST))
 	$(DEPMOD)
 	install -D -m 644 -t $(RULES) udev/59-virtio-lite.rules
 
 # The rule stays while the module is there for another kernel.
 uninstall: kdir-there
-	find $(ROOT)/lib/modules/$(RELEASE)/ -name 'virtio_lite.ko*' -delete
+	find $(DEST)/lib/modules/$(RELEASE)/ -name 'virtio_lite.ko*' -delete
 	$(DEPMOD)
-	test -n "$$(find $(ROOT)/lib/modules/ -name 'virtio_lite.ko*')" || \
+	test -n "$$(find $(DEST)/lib/modules/ -name 'virtio_lite.ko*')" || \
 		rm -f $(RULES)/59-virtio-lite.rules
 
 # What the user chose is looked at before anything long begins.
@@ -144,6 +145,13 @@ soak: setup chosen
 powercut: setup chosen
 	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
 		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
+
+# Debian systems move to this driver with their root disk, and back.
+dropin:
+	@scripts/setup --packages
+	@scripts/dropin.py $(if $(SUITE),--suite $(SUITE)) \
+		$(if $(ROOT),--root $(ROOT)) $(if $(WHAT),--what $(WHAT)) \
+		$(if $(DEBS),--debs $(DEBS))
 
 # What the specification requires of a driver, watched on scripted devices.
 conformance: setup chosen
@@ -255,6 +263,9 @@ help:
 	@echo "             repeats a round: ROUND=SEED"
 	@echo "  powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"
 	@echo "             WHAT=fsync,postgres"
+	@echo "  dropin     Debian systems move to this driver with their root, and back;"
+	@echo "             SUITE=bookworm,trixie,sid ROOT=ext4,lvm,xfs,btrfs,luks"
+	@echo "             WHAT=journey,nobuild,refused,dracut,powercut"
 	@echo "  bench      what a request costs, with this driver and upstream's;"
 	@echo "             FULL=1 more figures"
 	@echo "  bench-compare OLD=a.json NEW=b.json  what got worse"
@@ -298,3 +309,4 @@ help:
 .PHONY: matrix matrix-compare
 .PHONY: suites upstream
 .PHONY: journey journey-diff probe-story
+.PHONY: dropin
