@@ -223,6 +223,18 @@ journey-diff:
 
 probe-story: setup
 	@$(PYTHON) scripts/journey.py probe $(SEEING)
+		$(if $(OUT),--svg '$(OUT)')
+# The commands of the lessons, as their pages show them; N= one lesson.
+lessons: setup
+	@$(PYTHON) scripts/lessons.py run $(N) $(if $(WRITE),--write)
+
+lesson-check:
+	@test -n "$(N)" || { echo "usage: make lesson-check N=5" >&2; exit 2; }
+	@$(PYTHON) scripts/lessons.py check $(N)
+
+# The pages as HTML, in the folder site, or OUT.
+docs:
+	@$(PYTHON) scripts/lessons.py site $(or $(OUT),site)
 
 style:
 	@$(PYTHON) scripts/style.py
@@ -250,6 +262,12 @@ help:
 	@echo "             writes Documentation/conformance.md; T=NAME only those"
 	@echo "  upstream   Documentation/upstream.md, from what conformance and trust showed"
 	@echo "  conformance-mutants  do these tests notice a driver that is wrong?"
+	@echo
+	@echo "Learn:"
+	@echo "  lessons    run the commands of the lessons and compare what they print with"
+	@echo "             the pages (Documentation/lessons); N=5 one of them, WRITE=1"
+	@echo "  lesson-check N=5  ask that lesson's questions"
+	@echo "  docs       the pages as HTML, in the folder site or OUT="
 	@echo
 	@echo "Run a campaign or measure; WRITE=1 puts the result into Documentation/:"
 	@echo "  trust      each fault N times (1), with this driver and upstream's"
@@ -310,3 +328,4 @@ help:
 .PHONY: suites upstream
 .PHONY: journey journey-diff probe-story
 .PHONY: dropin
+.PHONY: lessons lesson-check docs

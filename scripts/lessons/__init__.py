@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lessons: their pages, a run of their commands, their questions."""
