@@ -41,6 +41,8 @@ def cmd_run(args):
     with _guest(args) as g:
         status, out = g.status(args.command, timeout=args.timeout)
         print(out, end="")
+        for line in args.monitor:
+            print(g.hmp(line).replace("\r", ""), end="")
         if args.console:
             print(g.console, file=sys.stderr)
         return status
@@ -142,6 +144,9 @@ def _parser():
                        help="put an IOMMU before the disks")
         p.add_argument("--console", action="store_true",
                        help="print the guest's console too")
+        p.add_argument("--monitor", action="append", default=[],
+                       metavar="LINE", help="after the command, a line for "
+                       "QEMU's monitor, such as 'info qtree'; repeatable")
         p.add_argument("command", help="shell command for the guest")
     return top
 
