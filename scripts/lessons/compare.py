@@ -19,14 +19,16 @@ _VARIES = (
 )
 
 
-def steady(line):
-    """The line without what differs from run to run."""
+def steady(line, varies=None):
+    """The line without what differs from run to run; @varies: more of it."""
+    if varies:
+        line = varies.sub("VARIES", line)
     for pattern, name in _VARIES:
         line = pattern.sub(name, line)
     return line.strip()
 
 
-def difference(shown, got):
+def difference(shown, got, varies=None):
     """None, or the first line in which they differ, in words."""
     parts, last = [[]], []
     for line in shown:
@@ -34,10 +36,10 @@ def difference(shown, got):
             parts.append([])
         else:
             parts[-1].append(line)
-    got_steady = [steady(g) for g in got]
+    got_steady = [steady(g, varies) for g in got]
     at = 0
     for n, part in enumerate(parts):
-        want = [steady(p) for p in part]
+        want = [steady(p, varies) for p in part]
         if n == 0:
             last = _whole(part, want, got, got_steady, 0)
         elif n == len(parts) - 1:

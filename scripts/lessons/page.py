@@ -5,6 +5,8 @@ A block that starts with ```console holds commands and their output. A line that
 starts with "$ " is typed in the tree on the host, one that starts with "/ # "
 at the prompt of the guest that an earlier `make shell` of the page started. The
 lines up to the next command are what it prints; "..." stands for any lines.
+A comment <!-- varies: PATTERN --> says what else than times and addresses
+differs from run to run, such as tags.
 """
 
 import re
@@ -49,6 +51,11 @@ class Page:
     def blocks(self):
         """The commands of each block."""
         return [commands(b) for b in _BLOCK.findall(self.text)]
+
+    def varies(self):
+        """What of the output differs from run to run; None: nothing else."""
+        found = re.findall(r"^<!-- varies: (.*) -->$", self.text, re.M)
+        return re.compile("|".join(found)) if found else None
 
     def questions(self):
         """The questions at the end of the page."""

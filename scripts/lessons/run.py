@@ -107,7 +107,8 @@ def run(lesson, write=False, say=print):
                     shell = Shell(command.text)
                     continue
                 got = _host(command.text)
-            wrong = compare.difference(command.output, got)
+            wrong = compare.difference(command.output, got,
+                                       lesson.varies())
             if wrong and not write:
                 raise Wrong(f"{lesson.path.name}: {command.text}\n  {wrong}\n"
                             + "\n".join("  | " + g for g in got[:60]))
