@@ -7,7 +7,8 @@ compared.
 
 import re
 
-ELISION = "..."
+from .page import ELISION
+
 _VARIES = (
     (re.compile(r"\[ *\d+\.\d{6}\]"), "[TIME]"),
     (re.compile(r"\b\d{1,2}:\d{2}:\d{2}(\.\d+)?\b"), "TIME"),

@@ -18,6 +18,7 @@ from vbl.tree import TREE
 
 FOLDER = TREE / "Documentation" / "lessons"
 HOST, GUEST = "$ ", "/ # "
+ELISION = "..."
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 _QUESTION = re.compile(r"^(\d)\. (.*?)(?=^\d\. |\Z)", re.M | re.S)
 

@@ -83,8 +83,8 @@ def _host(text):
 def run(lesson, write=False, say=print):
     """Run a lesson's commands; Wrong at the first that prints something else.
 
-    With @write the page gets what was printed; where the page leaves lines out
-    and is right, it stays.
+    With @write the page gets what was printed, all of one run; where the page
+    leaves lines out and is right, it stays.
     """
     blocks, shell = lesson.blocks(), None
     try:
@@ -112,7 +112,7 @@ def run(lesson, write=False, say=print):
             if wrong and not write:
                 raise Wrong(f"{lesson.path.name}: {command.text}\n  {wrong}\n"
                             + "\n".join("  | " + g for g in got[:60]))
-            if wrong:
+            if page.ELISION not in command.output or wrong:
                 command.output = got
     finally:
         if shell:
