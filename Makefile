@@ -23,6 +23,8 @@ OURS += Q
 OURS += KERNELS QEMUS DRIVERS PARTS TO
 OURS += BLKTESTS XFSTESTS LIBURING
 OURS += ROOT DEBS
+OURS += DESTDIR OUT FILE
+OURS += HOLD DRIVER DISK
 MAKEOVERRIDES := $(filter-out $(OURS:%=%=%),$(MAKEOVERRIDES))
 export K Q DRIVER
 
@@ -229,8 +231,8 @@ lessons: setup
 	@$(PYTHON) scripts/lessons.py run $(N) $(if $(WRITE),--write)
 
 lesson-check:
-	@test -n "$(N)" || { echo "usage: make lesson-check N=5" >&2; exit 2; }
-	@$(PYTHON) scripts/lessons.py check $(N)
+	@test -n "$(N)" || { echo "usage: make lesson-check N=5, or N=11 FILE=my_driver.c" >&2; exit 2; }
+	@$(PYTHON) scripts/lessons.py check $(N) $(FILE)
 
 # The pages as HTML, in the folder site, or OUT.
 docs:
@@ -266,7 +268,7 @@ help:
 	@echo "Learn:"
 	@echo "  lessons    run the commands of the lessons and compare what they print with"
 	@echo "             the pages (Documentation/lessons); N=5 one of them, WRITE=1"
-	@echo "  lesson-check N=5  ask that lesson's questions"
+	@echo "  lesson-check N=5  ask that lesson's questions; N=11 FILE=driver.c test a driver"
 	@echo "  docs       the pages as HTML, in the folder site or OUT="
 	@echo
 	@echo "Run a campaign or measure; WRITE=1 puts the result into Documentation/:"

@@ -3,9 +3,10 @@
 """The lessons: run their commands, ask their questions, make a site of them."""
 
 import argparse
+import os
 import sys
 
-from lessons import check, page, run, site
+from lessons import check, page, run, site, skeleton
 from vbl.errors import VblError
 
 
@@ -18,8 +19,16 @@ def cmd_run(args):
 
 
 def cmd_check(args):
-    """Ask the questions of a lesson."""
+    """Ask the questions of a lesson; for lesson 11, test a driver."""
+    if args.file:
+        return skeleton.test(args.file, args.kernel) != 0
     return check.ask(page.lesson(args.number)) != 0
+
+
+def cmd_skeleton(_args):
+    """Print the skeleton of lesson 11's driver."""
+    print(skeleton.make(), end="")
+    return 0
 
 
 def cmd_site(args):
@@ -39,7 +48,11 @@ def main():
     p.set_defaults(fn=cmd_run)
     p = sub.add_parser("check", help=cmd_check.__doc__)
     p.add_argument("number", type=int)
+    p.add_argument("file", nargs="?", help="the driver of lesson 11 to test")
+    p.add_argument("-k", "--kernel", default=os.environ.get("K"))
     p.set_defaults(fn=cmd_check)
+    p = sub.add_parser("skeleton", help=cmd_skeleton.__doc__)
+    p.set_defaults(fn=cmd_skeleton)
     p = sub.add_parser("site", help=cmd_site.__doc__)
     p.add_argument("folder")
     p.set_defaults(fn=cmd_site)
