@@ -82,7 +82,8 @@ disk_driver()
 # The first use, without what ends it.
 short_use()
 {
-	every_use | sed 's/;[^;]*$//; s,^/dev/\([^ ]*\) is ,\1 ,; q'
+	# All is read: some would report a broken pipe.
+	every_use | sed '1!d; s/;[^;]*$//; s,^/dev/\([^ ]*\) is ,\1 ,'
 }
 
 list()
