@@ -70,8 +70,10 @@ def rows():
             cells = [c.strip() for c in line.strip("| ").split("|")]
             assert len(cells) == 5 and cells[4], f"{PAGE}: {line}"
             texts = [cell.strip("`") for cell in cells[1:4]]
+            # What lsblk shows is compared on whole systems.
             found += [Row(file, *texts)
-                      for file in re.findall(r"`(.*?)`", cells[0])]
+                      for file in re.findall(r"`(.*?)`", cells[0])
+                      if not file.startswith("lsblk ")]
     return found
 
 
