@@ -186,6 +186,7 @@ ring: setup
 exits: setup
 	@scripts/exits.py $(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
 		$(if $(QEMU),--qemu '$(QEMU)') $(if $(OUT),--svg '$(OUT)')
+
 # KERNELS, QEMUS, DRIVERS and PARTS are lists; the folder TO has what is done.
 matrix: setup
 	@$(PYTHON) scripts/matrix.py run --to "$(or $(TO),matrix-results)" \
@@ -223,7 +224,7 @@ journey-diff:
 
 probe-story: setup
 	@$(PYTHON) scripts/journey.py probe $(SEEING)
-		$(if $(OUT),--svg '$(OUT)')
+
 # The commands of the lessons, as their pages show them; N= one lesson.
 lessons: setup
 	@$(PYTHON) scripts/lessons.py run $(N) $(if $(WRITE),--write)

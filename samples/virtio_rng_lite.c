@@ -203,7 +203,7 @@ static int rng_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_vqs;
 	err = virtio_mem_alloc(vdev, &rng->mem, sizeof(*rng->shared),
-			       virtio_queue_node(vdev, 0));
+			       virtio_queue_node(vdev, 0), true);
 	if (err)
 		goto err_mem;
 	rng->shared = rng->mem.addr;

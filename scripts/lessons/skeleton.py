@@ -27,13 +27,12 @@ TODO = {
 	 * buffer, remember its length but never more than RNG_BYTES, complete
 	 * @done; ask for interrupts again, and look once more if something came
 	 * meanwhile. IRQ_HANDLED if there was a buffer.""",
+    "rng_start": """
+	 * Start: nothing is asked for and nothing is left over; tell the device
+	 * that the driver is ready, and register with hwrng.""",
     "rng_stop": """
 	 * Stop: set @dead and wake the reader, unregister from hwrng, reset
 	 * the device, and wait for interrupts that are still running.""",
-    "rng_probe": """
-	 * Allocate struct rng and make it the device's data; describe the one
-	 * queue (handler, callback, name, least); find it; allocate the shared
-	 * memory; start. Undo what was done when a step fails.""",
 }
 BDF = "0000:00:09.0"
 

@@ -12,8 +12,9 @@ BOOT = "/usr/lib/virtio-lite/boot"
 AT_BOOT = """
     umount /proc/cmdline 2>/dev/null
     rm -rf /etc/virtio-lite /run/virtio-lite.noted
-    [ ! -d /sys/module/virtio_blk ] || rmmod virtio_blk || exit 1
+    # It holds virtio_blk for the names of disks that were moved.
     [ ! -d /sys/module/virtio_lite ] || rmmod virtio_lite || exit 1
+    [ ! -d /sys/module/virtio_blk ] || rmmod virtio_blk || exit 1
     # All leave, and come in the order of their addresses.
     for b in $(vbl_disks); do
         echo >/sys/bus/pci/devices/$b/driver_override
@@ -91,6 +92,7 @@ def test_all(at_boot):
     assert owners(g) == [OURS] * 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", ["address", "serial"])
 @pytest.mark.parametrize("n", range(2))
 def test_one(at_boot, n, how):
@@ -128,6 +130,7 @@ def test_no_module(at_boot):
     assert "virtio-lite:" not in g.dmesg_since(mark)
 
 
+@pytest.mark.full
 def test_broken_module(at_boot):
     g = at_boot
     choose(g, "all")
@@ -137,6 +140,7 @@ def test_broken_module(at_boot):
     assert owners(g) == [THEIRS] * 3
 
 
+@pytest.mark.full
 def test_not_taken(at_boot):
     """Our transport has it and our disk driver does not: it goes back."""
     g = at_boot
@@ -158,6 +162,7 @@ def plug(g, n):
     return bdf
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("lines, wanted", [
     (["serial=late"], OURS), (["all"], OURS), (["serial=first"], THEIRS)])
 def test_plug(at_boot, lines, wanted):
@@ -232,6 +237,7 @@ def test_persist(persist):
     assert g.status("ls -d /etc/virtio-lite")[0] == 1
 
 
+@pytest.mark.full
 def test_persist_fails(persist):
     """No initramfs: the choice is as it was, and so is what comes at boot."""
     g = persist
@@ -246,6 +252,7 @@ def test_persist_fails(persist):
     assert g.sh("cat /etc/virtio-lite/disks") == "all\n"
 
 
+@pytest.mark.full
 def test_persist_needs_module(persist):
     """What cannot be loaded now is not chosen for the next boot."""
     g = persist

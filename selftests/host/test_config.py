@@ -134,6 +134,7 @@ def test_ring_size(boot, size, rings):
         assert min(want, 64) <= longest - 2 <= want
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rounds", [
     1, pytest.param(20, marks=pytest.mark.full)])
 def test_waiting_for_room(boot, kernel, rounds):
@@ -149,6 +150,7 @@ def test_waiting_for_room(boot, kernel, rounds):
             assert scatter(g, g.dev(n)) > 14
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rounds", [
     1, pytest.param(20, marks=pytest.mark.full)])
 def test_waiting_for_tables(boot, rounds):
@@ -192,6 +194,7 @@ def test_queues_and_cpus(boot, cpus, queues):
 
 # -- registers ---------------------------------------------------------------
 
+@pytest.mark.full
 def test_force_legacy(boot, kernel):
     """Legacy where there is a choice; where there is none, it is said."""
     g = boot(kernel=kernel, params="force_legacy=1", disks=[
@@ -225,6 +228,7 @@ def test_iommu(boot, kernel):
     g.sh("vbl_unload")
 
 
+@pytest.mark.full
 def test_beside_iommu(boot):
     """A device that knows nothing of the IOMMU is not stopped by it."""
     g = boot(iommu=True, disks=[Disk(transport="modern"),
@@ -234,6 +238,7 @@ def test_beside_iommu(boot):
         verify(g, g.dev(n), "--size=8M")
 
 
+@pytest.mark.full
 def test_bounce_buffers(boot, kernel):
     """swiotlb=force: all data goes through copies, some larger than a copy."""
     g = boot(kernel=kernel, append="swiotlb=force", disks=[
@@ -269,6 +274,7 @@ def test_back_end(boot, first, second):
         verify(g, g.dev(n), "--iodepth=64")
 
 
+@pytest.mark.full
 def test_qcow2(boot, image):
     """An image that grows: what was written is there in the next guest."""
     path = image("64M", "qcow2")
@@ -362,6 +368,7 @@ def test_vhost_user(boot, kernel, storage_daemon):
     verify(g, g.sh(f"disk_of {bdf}").strip(), "--size=8M")
 
 
+@pytest.mark.full
 def test_eight_disks(boot, kernel):
     """Names follow addresses; all at once; none disturbs another."""
     g = boot(kernel=kernel, smp=2, mem=768, disks=[

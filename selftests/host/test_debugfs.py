@@ -24,6 +24,7 @@ def check_desc(text, desc, packed):
                      rf"{desc['len']} {other} {desc[other]} *{names}\b", text)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("options", [
     pytest.param({}, id="split"),
     pytest.param({"transport": "modern", "packed": True}, id="packed",

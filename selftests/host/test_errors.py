@@ -36,6 +36,7 @@ def test_error_is_reported(boot, kernel, kind):
     assert dd(g, dev, BAD, writes)[0]
 
 
+@pytest.mark.full
 def test_error_in_a_crowd(boot):
     """One request of many fails; all others succeed."""
     # Merged ones would fail together, and QEMU merges, too.
@@ -60,6 +61,7 @@ def test_flush_error(boot):
     g.sh(write + "oflag=direct")
 
 
+@pytest.mark.full
 def test_discard_error(boot):
     kinds = {"discard": "", "write-zeroes": "-z"}
     g = boot(disks=[failing(kind) for kind in kinds])
@@ -102,6 +104,7 @@ def one_request_stuck(g, n):
                 "2>/dev/null | cmp - /tmp/held") == ""
 
 
+@pytest.mark.full
 def test_everything_stuck(boot):
     """The host answers nothing for a while: no request fails or is lost."""
     g = boot(disks=[Disk(throttle={"iops-total": 20000})])
@@ -114,6 +117,7 @@ def test_everything_stuck(boot):
             busy.progresses()
 
 
+@pytest.mark.full
 def test_slow_disk(boot):
     """A throttled disk is slow, and nothing else."""
     g = boot(disks=[Disk(throttle={"iops-total": 100})])

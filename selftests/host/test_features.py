@@ -89,6 +89,7 @@ def one_held(s, features):
     assert written(s, 2) and written(s, 3)
 
 
+@pytest.mark.full
 def test_queue_reset_does_not_help(scripted):
     """The device is reset when the queue cannot be, or holds a request."""
     s = scripted()
@@ -192,6 +193,7 @@ def test_in_order_needs_indirect(scripted):
     s.end()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
 def test_in_order_qemu(boot, kernel, packed):
     """The same with a device that somebody else made."""
@@ -211,6 +213,7 @@ ERASE = {"max_secure_erase_sectors": 2048, "max_secure_erase_seg": 1,
          "secure_erase_sector_alignment": 16}
 
 
+@pytest.mark.full
 def test_secure_erase(scripted):
     """Whatever it is next to, it keeps to its own limits."""
     s = scripted()
@@ -485,6 +488,7 @@ def test_poll_recover(scripted):
     s.end()
 
 
+@pytest.mark.full
 def test_poll_append(scripted):
     """Appends that are polled for, in a batch, say where they went too."""
     s = scripted(kernel="6.12", params="poll_queues=1")
@@ -530,6 +534,7 @@ def test_suspend_feature(scripted):
     s.copy()
 
 
+@pytest.mark.full
 def test_suspend_stuck(scripted):
     """What does not come back does not keep the system awake."""
     s = scripted(kernel="6.12")

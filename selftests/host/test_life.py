@@ -110,6 +110,7 @@ def resize(g, n, size):
     g.sh(f"wait_for 20 grep -qx {size // 512} /sys/block/{g.dev(n)}/size")
 
 
+@pytest.mark.full
 def test_grow_mounted(boot, kernel):
     """A file system grows with its disk, mounted and in use."""
     g = boot(kernel=kernel, disks=[Disk(size="32M", vectors=vectors)
@@ -164,6 +165,7 @@ def test_resize_often(boot):
 
 # -- CPUs --------------------------------------------------------------------
 
+@pytest.mark.full
 @pytest.mark.parametrize("orders", [
     [(1, 2, 3)], pytest.param([(1, 2, 3), (3, 1, 2)], marks=pytest.mark.full)],
     ids=["once", "twice"])
@@ -281,6 +283,7 @@ def test_changed_while_asleep(boot, kernel):
     g.sh(f"dd if=/dev/zero of=/dev/{dev} bs=1M seek=95 count=1 conv=fsync")
 
 
+@pytest.mark.full
 def test_suspend_to_idle(boot, kernel):
     """s2idle: woken by a byte on the serial line."""
     g = suspend_guest(boot, kernel)

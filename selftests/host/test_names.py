@@ -59,6 +59,7 @@ def test_moved_disk_keeps_its_name(boot, kernel):
          "grep -qx 0 /sys/module/virtio_blk/refcnt")
 
 
+@pytest.mark.full
 def test_any_order_back(boot, kernel):
     """Disks that were moved go back in any order, under their names."""
     g = boot(kernel=kernel, driver=None, disks=[Disk(), Disk()])

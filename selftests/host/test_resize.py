@@ -308,6 +308,7 @@ def test_resets_and_sleep(stock):
     assert int(job.wait(60, check=False).split()[-1]) > 5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rounds", [
     1, pytest.param(5, marks=pytest.mark.full)])
 def test_unplugged(stock, rounds):
