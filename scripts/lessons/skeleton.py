@@ -80,7 +80,10 @@ def _use(ko, folder, kernel, say):
         mark = g.dmesg_mark("lesson")
         steps = (
             ("it loads, and is bound to the device",
-             "modprobe rng_core; insmod /virtio_rng_lite.ko && "
+             # Some kernels have a driver for it from boot.
+             f"modprobe rng_core; d=/sys/bus/pci/devices/{BDF}/driver; "
+             f"[ ! -e $d ] || echo {BDF} >$d/unbind; "
+             "insmod /virtio_rng_lite.ko && "
              f"[ $(pci_driver {BDF}) = virtio-pci-lite ] && "
              f"ls -d /sys/bus/pci/devices/{BDF}/virtio*/driver"),
             ("a read of 1024 bytes returns",
