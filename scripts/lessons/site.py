@@ -25,7 +25,7 @@ nav { border-right: 1px solid var(--line); padding-right: 1rem; }
 nav ul { list-style: none; margin: 0 0 1rem; padding: 0; }
 nav li { padding: .15rem 0; }
 nav .here { font-weight: 600; }
-main { min-width: 0; }
+main { min-width: 0; max-width: 100%; }
 h1 { line-height: 1.25; margin-top: 0; }
 h2 { border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
 a { color: var(--link); }
@@ -41,9 +41,10 @@ th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left;
   vertical-align: top; }
 img, svg { max-width: 100%; height: auto; }
 @media (max-width: 50rem) {
-  .page { display: block; }
-  nav { border-right: 0; border-bottom: 1px solid var(--line);
-    margin-bottom: 1rem; } }
+  .page { display: flex; flex-direction: column; gap: 1rem; }
+  main { order: -1; }
+  nav { border-right: 0; border-top: 1px solid var(--line);
+    padding-top: 1rem; } }
 """
 FIRST = ("README.md", "Documentation/lessons/README.md")
 
