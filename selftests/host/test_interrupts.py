@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from device import Device, Script, scene
 from faults.load import Busy
-from scripted import MODERN, BadId, arm
+from scripted import MODERN, BadId
 from vbl.disk import Disk
 
 full = pytest.mark.full
