@@ -114,7 +114,7 @@ RINGS = [("legacy", True, True), ("legacy", False, False),
     RINGS[:4], pytest.param(RINGS[4:], marks=pytest.mark.full)],
     ids=["pairs", "others"])
 @pytest.mark.parametrize("size", [
-    4, *(pytest.param(n, marks=pytest.mark.full) for n in (8, 16)), 1024])
+    *(pytest.param(n, marks=pytest.mark.full) for n in (4, 8, 16)), 1024])
 def test_ring_size(boot, size, rings):
     """Rings that hardly hold a request, and the largest; long tables in both."""
     g = boot(disks=[
@@ -165,6 +165,7 @@ def test_waiting_for_tables(boot, rounds):
                        "--offset_increment=8M") > 14
 
 
+@pytest.mark.full
 def test_packed_offered(boot, kernel):
     """A device with a packed ring works, whichever ring is taken."""
     g = boot(kernel=kernel, disks=[
@@ -264,6 +265,7 @@ BACK_ENDS = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("first, second", [
     ("modern", "legacy"),
     pytest.param("legacy", "modern", marks=pytest.mark.full)])

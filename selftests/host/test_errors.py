@@ -79,6 +79,7 @@ def test_discard_error(boot):
         verify(g, dev, "--offset=4M --size=8M")
 
 
+@pytest.mark.full
 def test_one_request_stuck(boot):
     """A write that the host holds waits, while all others complete."""
     g = boot(disks=[
@@ -128,6 +129,7 @@ def test_slow_disk(boot):
     assert time.monotonic() - began > 4
 
 
+@pytest.mark.full
 def test_full_ring(boot):
     """Long requests wait for what many short ones give back, one by one."""
     g = boot(smp=4, disks=[one_queue(indirect=False, queue_size=128,

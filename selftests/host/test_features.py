@@ -118,6 +118,7 @@ def test_queue_reset_does_not_help(scripted):
     s.end()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("gone", [False, True], ids=["unbound", "gone"])
 def test_queue_reset_and_gone(scripted, gone):
     """The disk goes while one of its queues is reset, which never ends."""
@@ -468,6 +469,7 @@ def test_poll(boot, options):
     g.sh("vbl_unload")
 
 
+@pytest.mark.full
 def test_poll_recover(scripted):
     """A device that is reset under those who poll."""
     s = scripted(kernel="6.12", params="poll_queues=1")

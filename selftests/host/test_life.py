@@ -245,6 +245,7 @@ def test_suspend_stages(boot, kernel, level):
     verify(g, g.dev(0), "--size=8M")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("options", [
     {}, *(pytest.param(o, marks=pytest.mark.full) for o in (
         {"indirect": False}, {"vectors": 0}, {"transport": "legacy"},

@@ -75,6 +75,7 @@ def test_any_order_back(boot, kernel):
         [(THEIRS, "vda"), (THEIRS, "vdb")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("late", [
     False, pytest.param(True, marks=pytest.mark.full)])
 def test_new_disk_is_told(boot, kernel, late):
