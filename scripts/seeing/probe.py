@@ -31,7 +31,10 @@ pci_rescan_bus pci_device_add
 pci_bus_add_devices pci_bus_add_device pci_enable_device
 pci_alloc_irq_vectors_affinity device_add_disk
 bus_rescan_devices_helper device_driver_attach""".split()
+# What virtio_lite exports has a prefix, for the kernel may export the same name.
+PREFIX = "lite_"
 MODULE = """
+lite_virtio_negotiate lite_virtio_reset_device lite_virtio_device_ready
 virtio_pci_probe virtio_pci_register vp_modern_map vp_legacy_map
 vp_find_cap vp_map_cap register_virtio_device virtio_dev_match
 virtio_dev_probe virtio_negotiate virtio_reset_device virtio_add_status
@@ -183,7 +186,8 @@ def calls(text):
             name = re.match(r"[\w.]+", what)
             if not name:
                 continue
-            call = Call(at, at, depth, name[0].split(".")[0] + "()", task)
+            call = Call(at, at, depth, name[0].split(".")[0]
+                        .removeprefix(PREFIX) + "()", task)
             if what.endswith("{"):
                 stack.append(call)
             else:
