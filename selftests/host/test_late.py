@@ -123,6 +123,7 @@ def test_unplug_while_storage_stalls(boot, kernel, tmp_path):
         g.sh("vbl_unload && [ ! -e /sys/bus/virtio-lite ]")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seconds", [24, pytest.param(150, marks=full)])
 def test_throttled(boot, kernel, tmp_path, seconds):
     """One write a second, and 24 in flight: all are late and complete in order,

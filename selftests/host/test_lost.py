@@ -79,6 +79,7 @@ WAYS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", [
     "split", "packed", *(pytest.param(way, marks=full) for way in WAYS
                          if way not in RING)])
@@ -161,6 +162,7 @@ def test_frozen(several, kernel, ring, kind):
 COMMIT = bytes.fromhex("c03b399800000002")
 
 
+@pytest.mark.full
 @rings
 def test_journal(several, kernel, ring):
     """A commit of a journal is lost, or a flush before one, and all later writes

@@ -78,6 +78,7 @@ def play(kernel, driver, options, what, hold, **guest):
         return looks, scene.features
 
 
+@pytest.mark.full
 def test_split(kernel):
     """Two writes of our driver, and what text and page say of them."""
     looks, _ = play(kernel, "lite", {}, "write", 2)

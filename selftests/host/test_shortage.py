@@ -82,6 +82,7 @@ def test_small_bounce_buffer(boot, kernel, options):
     verify(g, g.dev(), "--size=8M --iodepth=32", "--bssplit=4k/40:256k/30:1M/30")
 
 
+@pytest.mark.full
 def test_bounce_buffers_held(boot, kernel):
     """Who can map nothing for as long as others hold it all gets an error."""
     why_not = scene.qemu()[1]
