@@ -4,11 +4,11 @@
 
 import argparse
 import os
-import signal
 import sys
 
 from bench import compare, full, quick
 from vbl import VblError
+from vbl.entry import leave_cleanly
 
 
 def main():
@@ -23,9 +23,7 @@ def main():
     # One QEMU for all figures: the one the plugin is built for.
     if not os.environ.get("Q"):
         os.environ.setdefault("VBL_QEMU", "qemu-system-x86_64")
-    # Leave through the finally clauses, so that no file stays behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: sys.exit(128 + n))
+    leave_cleanly()
     try:
         return args.fn(args)
     except VblError as e:

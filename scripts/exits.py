@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from seeing import exits, exits_svg, ring_qemu
-from vbl import VblError
-from vbl.qemu import version
+from seeing import exits, exits_svg
+from vbl.entry import main
+from vbl.qemu import called, version
 
 
 def _parser():
@@ -21,18 +21,12 @@ def _parser():
     return p
 
 
-def main():
-    """Command line entry."""
+def show():
+    """Boot, count, print."""
     args = _parser().parse_args()
-    try:
-        result, (kernel, qemu) = exits.measure(
-            args.kernel, args.what, qemu=ring_qemu.command(args.qemu))
-        about = kernel, ".".join(map(str, version(qemu)))
-    except KeyboardInterrupt:
-        return 130
-    except VblError as e:
-        print(e, file=sys.stderr)
-        return 2
+    result, (kernel, qemu) = exits.measure(args.kernel, args.what,
+                                           qemu=called(args.qemu))
+    about = kernel, ".".join(map(str, version(qemu)))
     print(f"Linux {about[0]}, QEMU {about[1]}")
     print(exits.table(result, args.what))
     if args.svg:
@@ -42,4 +36,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(show))

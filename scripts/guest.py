@@ -4,12 +4,12 @@
 
 import argparse
 import os
-import signal
 import sys
 
 from vbl import (CommandFailed, Disk, Guest, SetupError, VblError,
                  build_module, demo, kernels, made_kernels, pick_kernel)
 from vbl.guest import chosen_driver
+from vbl.entry import leave_cleanly
 from vbl.kernel import headers_to_build, must_build
 from vbl.qemu import binary, check
 
@@ -154,9 +154,7 @@ def _parser():
 def main():
     """Command line entry."""
     args = _parser().parse_args()
-    # Leave through the finally clauses, so that no file stays behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: sys.exit(128 + n))
+    leave_cleanly()
     try:
         return args.fn(args)
     except CommandFailed as e:

@@ -9,7 +9,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from seeing import compare, journey, perfetto, probe, svg, text
 from seeing.record import qemu_command
 from seeing.steps import WHATS
 from vbl import Disk, SetupError, TREE, VblError
+from vbl.disk import parse_options
+from vbl.entry import leave_cleanly
 
 OUT = TREE / "journeys"
 DISK_OPTIONS = ("packed", "transport", "ioeventfd", "iothread", "event_idx",
@@ -25,15 +26,13 @@ DISK_OPTIONS = ("packed", "transport", "ioeventfd", "iothread", "event_idx",
 
 def disk_of(words):
     """Options of a disk from packed=on,iothread=on."""
-    got = {}
-    for word in (w for part in words for w in part.split(",") if w):
+    words = [w for part in words for w in part.split(",") if w]
+    for word in words:
         name, eq, _ = word.partition("=")
         if not eq or name not in DISK_OPTIONS:
             raise SetupError(f"DISK={word}: expected one of "
                              + ", ".join(f"{o}=" for o in DISK_OPTIONS))
-        value = word.partition("=")[2]
-        got[name] = {"on": True, "off": False}.get(
-            value, int(value) if value.isdigit() else value)
+    got = parse_options(words)
     Disk(**got)         # what does not go together is refused here
     return got
 
@@ -127,9 +126,7 @@ def _parser():
 def main():
     """Command line entry."""
     args = _parser().parse_args()
-    # Leave through the finally clauses, so that no file stays behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: sys.exit(128 + n))
+    leave_cleanly()
     try:
         return args.fn(args)
     except KeyboardInterrupt:

@@ -6,12 +6,12 @@ told during a write of 64 KiB, in a guest of its own."""
 import argparse
 import os
 import re
-import signal
 import sys
 
 from device import SILENT, USUAL, Device, Script, scene
 from device.spec import OUT
 from vbl import Guest, SetupError, VblError
+from vbl.entry import leave_cleanly
 
 TIMEOUT = 2             # seconds until the driver calls a request late
 GIVE_UP = 60            # seconds after which a write counts as hung
@@ -143,7 +143,7 @@ def main():
     p.add_argument("--driver", choices=["lite", "upstream"], default="lite")
     p.add_argument("-k", "--kernel", default=os.environ.get("K"))
     args = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda n, _: sys.exit(128 + n))
+    leave_cleanly()
     try:
         return show(args.lie, args.driver, args.kernel)
     except SetupError as e:

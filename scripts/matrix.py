@@ -9,12 +9,12 @@
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
 
 from matrix import compare, convert, plan, report, run
-from vbl import SetupError, VblError
+from vbl import SetupError
+from vbl.entry import main
 
 
 def cmd_run(args):
@@ -104,20 +104,11 @@ def _parser():
     return top
 
 
-def main():
-    """Command line entry."""
+def command():
+    """What the command line asks for."""
     args = _parser().parse_args()
-    # Leave through the finally clauses, so that no guest stays behind.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: sys.exit(128 + n))
-    try:
-        return args.fn(args)
-    except KeyboardInterrupt:
-        return 130
-    except VblError as e:
-        print(e, file=sys.stderr)
-        return 2
+    return args.fn(args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(command))

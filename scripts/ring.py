@@ -7,9 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from seeing import ring_page, ring_qemu, ring_scene, ring_text
-from vbl import Disk, SetupError, VblError
-from vbl.qemu import version
+from seeing import ring_page, ring_scene, ring_text
+from vbl import Disk
+from vbl.disk import parse_options
+from vbl.entry import main
+from vbl.qemu import called, version
 
 
 def _parser():
@@ -31,21 +33,16 @@ def _parser():
 
 def _options(text):
     """Options of Disk from the command line, which has no source."""
-    words = [w for w in text.split(",") if w]
-    bad = [w for w in words if "=" not in w]
-    if bad:
-        raise SetupError(f"disk option {bad[0]!r}: expected name=value")
-    one = Disk.parse(["", *words])
-    named = {w.partition("=")[0].replace("-", "_") for w in words}
-    return {n: one.options[n] if n in one.options else getattr(one, n)
-            for n in named}
+    options = parse_options([w for w in text.split(",") if w])
+    Disk(**options)         # what does not go together is refused here
+    return options
 
 
 def show(args):
     """Boot, hold, look, print."""
     with ring_scene.Scene(args.kernel, args.driver, args.hold,
                           _options(args.disk), args.what,
-                          qemu=ring_qemu.command(args.qemu)) as scene:
+                          qemu=called(args.qemu)) as scene:
         kernel = scene.guest.kernel.release
         qemu = ".".join(map(str, version(scene.guest.process.argv[0])))
         looks = scene.play()
@@ -60,16 +57,5 @@ def show(args):
     return 0
 
 
-def main():
-    """Command line entry."""
-    try:
-        return show(_parser().parse_args())
-    except KeyboardInterrupt:
-        return 130
-    except VblError as e:
-        print(e, file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(lambda: show(_parser().parse_args())))

@@ -6,14 +6,13 @@ also shows a driver without events. QEMU: its trace events, switched on by QMP,
 in the log that each build of Debian's has.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 from vbl import Disk, Guest, SetupError, initramfs, lab
-from vbl.qemu import GOOD_TCG, binary, version
+from vbl.qemu import GOOD_TCG, asked_for, binary, called, version
 
 INSTANCE = "/sys/kernel/tracing/instances/seeing"
 SIZE = "64M"
@@ -27,15 +26,13 @@ FILE_PER_THREAD = (8, 0)
 
 
 def qemu_command(word=None):
-    """A QEMU command: of "debian", the "newer" one, a command, or $VBL_QEMU.
+    """A QEMU command: what @word, $VBL_QEMU or $Q means.
 
-    None is the installed one, unless it is better not trusted without KVM.
+    Without any, the installed one, unless it is better not trusted without KVM.
     """
-    if word == "newer":
-        return [lab.qemu()]
-    given = binary("qemu-system-x86_64" if word == "debian" else word)
-    if word or os.environ.get("VBL_QEMU") or version(given[0]) >= GOOD_TCG:
-        return given
+    command = called(word) or binary()
+    if word or asked_for() or version(command[0]) >= GOOD_TCG:
+        return command
     return [lab.qemu()]
 
 

@@ -61,6 +61,18 @@ def to_bytes(size):
     return int(got[1]) * _UNITS[got[2].upper()]
 
 
+def parse_options(words):
+    """{name: value} from ["size=1G", "packed=on"], for Disk(**options)."""
+    options = {}
+    for word in words:
+        name, eq, value = word.partition("=")
+        if not eq:
+            raise SetupError(f"disk option {word!r}: expected name=value")
+        options[name.replace("-", "_")] = _WORDS.get(
+            value, int(value) if value.isdigit() else value)
+    return options
+
+
 def image_format(path):
     """qcow2 or raw, from the first bytes of the file."""
     try:
@@ -98,17 +110,9 @@ class Disk:
     @classmethod
     def parse(cls, words):
         """A Disk from ["null", "size=1G", "packed=on"]; source is optional."""
-        options, source = {}, None
-        for n, word in enumerate(words):
-            name, eq, value = word.partition("=")
-            if eq:
-                options[name.replace("-", "_")] = _WORDS.get(
-                    value, int(value) if value.isdigit() else value)
-            elif n == 0:
-                source = word or None
-            else:
-                raise SetupError(f"disk option {word!r}: expected name=value")
-        return cls(source, **options)
+        has_source = bool(words) and "=" not in words[0]
+        return cls(words[0] or None if has_source else None,
+                   **parse_options(words[has_source:]))
 
     def _check(self):
         if self.kind not in ("virtio", "nvme"):

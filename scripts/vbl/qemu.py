@@ -45,6 +45,16 @@ def binary(given=None):
     return [path, *words[1:]]
 
 
+def called(word):
+    """The command of the QEMU that is meant by "debian", "newer" or a command;
+    None without a word."""
+    if not word:
+        return None
+    if word == "newer":
+        return [lab.qemu()]
+    return binary("qemu-system-x86_64" if word == "debian" else word)
+
+
 def asked_for():
     """The QEMU that somebody chose, by $VBL_QEMU or $Q; None if nobody did."""
     command, name = os.environ.get("VBL_QEMU"), os.environ.get("Q")

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from seeing import (ring_memory as rm, ring_page, ring_qemu, ring_scene,
-                    ring_text)
+from seeing import ring_memory as rm, ring_page, ring_scene, ring_text
 from vbl import SetupError
+from vbl.qemu import called
 
 TREE = Path(__file__).resolve().parents[2]
 MODERN = {"transport": "modern"}
@@ -118,7 +118,7 @@ def test_ring(kernel, ring):
 def test_older_qemu(kernel, options):
     """The same with the QEMU of this release."""
     play(kernel, "lite", options, "mixed", 2,
-         qemu=ring_qemu.command("debian"))
+         qemu=called("debian"))
 
 
 def page(looks):
