@@ -21,6 +21,7 @@ class Event:
 
 
 GUEST = re.compile(r"^\s*(.+)-(\d+)\s+\[(\d+)\]\s+(\S+)\s+(\d+\.\d+): (.*)$")
+PREFIX = "lite_"
 CALL = re.compile(r"^([\w.]+)\s+<-\S+")
 ENTER = re.compile(r"^sys_(\w+)\((.*)\)$")
 EXIT = re.compile(r"^sys_(\w+) -> (\S+)$")
@@ -34,11 +35,18 @@ def _signed(text):
     return value - (1 << 64) if value >> 63 else value
 
 
+def function(name):
+    """The name in the source of a function that ftrace names: without what a
+    compiler added, and without the prefix of what virtio_lite exports, for the
+    kernel may export the same name."""
+    return name.partition(".")[0].removeprefix(PREFIX)
+
+
 def _guest_message(text):
     """(name, fields) of what ftrace says after the time."""
     got = CALL.match(text)
     if got:
-        return re.sub(r"\.(isra|part|constprop)\.\d+$", "", got[1]) + "()", {}
+        return function(got[1]) + "()", {}
     got = EXIT.match(text)
     if got:
         return f"sys_exit_{got[1]}", {"ret": _signed(got[2])}

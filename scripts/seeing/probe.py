@@ -13,6 +13,7 @@ from device.spec import FEATURES
 from vbl import TREE, Guest, VblError
 
 from . import clock, events, registers
+from .events import PREFIX, function
 from .journey import qemu_version
 from .record import FIND, Studio
 
@@ -31,10 +32,7 @@ pci_rescan_bus pci_device_add
 pci_bus_add_devices pci_bus_add_device pci_enable_device
 pci_alloc_irq_vectors_affinity device_add_disk
 bus_rescan_devices_helper device_driver_attach""".split()
-# What virtio_lite exports has a prefix, for the kernel may export the same name.
-PREFIX = "lite_"
 MODULE = """
-lite_virtio_negotiate lite_virtio_reset_device lite_virtio_device_ready
 virtio_pci_probe virtio_pci_register vp_modern_map vp_legacy_map
 vp_find_cap vp_map_cap register_virtio_device virtio_dev_match
 virtio_dev_probe virtio_negotiate virtio_reset_device virtio_add_status
@@ -125,8 +123,8 @@ def _trace_on(g, driver, loaded):
     g.put("/tmp/names", "\n".join([*CORE, *MODULE]) + "\n")
     # A module that is not there yet: its functions as soon as it is.
     mods = "" if loaded else "\n".join(
-        f"for f in {' '.join(MODULE)}; do "
-        f"echo $f:mod:{m} >>set_ftrace_filter 2>/dev/null; done"
+        f"for f in {' '.join(MODULE)}; do for n in $f {PREFIX}$f; do "
+        f"echo $n:mod:{m} >>set_ftrace_filter 2>/dev/null; done; done"
         for m in MODULES[driver])
     g.sh(f"""cd {TRACING}; echo mono >trace_clock; echo 8192 >buffer_size_kb
 {FIND} /tmp/names | tr ' ' '\\n' | sed '/^$/d' | sort -u >/tmp/traced
@@ -186,8 +184,7 @@ def calls(text):
             name = re.match(r"[\w.]+", what)
             if not name:
                 continue
-            call = Call(at, at, depth, name[0].split(".")[0]
-                        .removeprefix(PREFIX) + "()", task)
+            call = Call(at, at, depth, function(name[0]) + "()", task)
             if what.endswith("{"):
                 stack.append(call)
             else:

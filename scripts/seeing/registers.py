@@ -14,9 +14,10 @@ LONG = {"status": "device_status", "generation": "config_generation",
         "config_vector": "config_msix_vector",
         "queue_vector": "queue_msix_vector", "notify": "queue_notify",
         "isr": "ISR status", "queue_pfn": "queue_address"}
-STATUS = ((1, "ACKNOWLEDGE"), (2, "DRIVER"), (4, "DRIVER_OK"),
-          (8, "FEATURES_OK"), (16, "SUSPEND"), (64, "NEEDS_RESET"),
-          (128, "FAILED"))
+STATUS = ((spec.ACKNOWLEDGE, "ACKNOWLEDGE"), (spec.DRIVER, "DRIVER"),
+          (spec.DRIVER_OK, "DRIVER_OK"), (spec.FEATURES_OK, "FEATURES_OK"),
+          (spec.SUSPENDED, "SUSPEND"), (spec.NEEDS_RESET, "NEEDS_RESET"),
+          (spec.FAILED, "FAILED"))
 # PCI, section 7.5.1 of PCI Express: the header, and what virtio's functions have.
 HEADER = {0x00: "vendor, device id", 0x02: "device id", 0x04: "command",
           0x06: "status", 0x08: "revision, class", 0x0c: "cache line",

@@ -9,18 +9,22 @@ alone: a Tracker starts at a moment at which nothing is in flight.
 import dataclasses
 import struct
 
-NEXT, WRITE, INDIRECT, AVAIL, USED = 1, 2, 4, 0x80, 0x8000
+from device import spec
+from device.spec import AVAIL, INDIRECT, NEXT, USED, WRITE
+
 FLAGS = {NEXT: "NEXT", WRITE: "WRITE", INDIRECT: "INDIRECT"}
 EVENT_FLAGS = {0: "ENABLE", 1: "DISABLE", 2: "DESC", 3: "reserved"}
-TYPES = {0: "IN", 1: "OUT", 4: "FLUSH", 8: "GET_ID", 10: "GET_LIFETIME",
-         11: "DISCARD", 13: "WRITE_ZEROES", 14: "SECURE_ERASE",
-         15: "ZONE_APPEND", 16: "ZONE_REPORT", 18: "ZONE_OPEN",
-         20: "ZONE_CLOSE", 22: "ZONE_FINISH", 24: "ZONE_RESET",
-         26: "ZONE_RESET_ALL"}
-STATUS = {0: "OK", 1: "IOERR", 2: "UNSUPP", 0xff: "not written yet"}
+TYPES = {getattr(spec, name): name for name in (
+    "IN", "OUT", "FLUSH", "GET_ID", "GET_LIFETIME", "DISCARD", "WRITE_ZEROES",
+    "SECURE_ERASE", "ZONE_APPEND", "ZONE_REPORT", "ZONE_OPEN", "ZONE_CLOSE",
+    "ZONE_FINISH", "ZONE_RESET", "ZONE_RESET_ALL")}
+STATUS = {spec.OK: "OK", spec.IOERR: "IOERR", spec.UNSUPP: "UNSUPP",
+          0xff: "not written yet"}
 DESC, HEADER = 16, 16
 # Bits of the features that change what the ring looks like.
-EVENT_IDX, VERSION_1, RING_PACKED, IN_ORDER = 29, 32, 34, 35
+EVENT_IDX, VERSION_1, RING_PACKED, IN_ORDER = (
+    spec.FEATURES[name]
+    for name in ("EVENT_IDX", "VERSION_1", "RING_PACKED", "IN_ORDER"))
 
 
 class Forgotten(Exception):
