@@ -5,13 +5,12 @@ The skeleton is samples/virtio_rng_lite.c with TODO in place of some bodies, so 
 always fits the bus and the rings of the tree.
 """
 
-import hashlib
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
-from vbl import Disk, Guest, build_module
+from vbl import Disk, Guest, build_module, entropy
 from vbl.errors import SetupError, VblError
 from vbl.tree import TREE, kernel_sources
 
@@ -34,7 +33,6 @@ TODO = {
 	 * Stop: set @dead and wake the reader, unregister from hwrng, reset
 	 * the device, and wait for interrupts that are still running.""",
 }
-BDF = "0000:00:09.0"
 
 
 def make():
@@ -69,9 +67,7 @@ def test(path, kernel=None, say=print):
 
 
 def _use(ko, folder, kernel, say):
-    source = folder / "source"
-    source.write_bytes(b"".join(hashlib.sha512(b"%d" % n).digest()
-                                for n in range(1 << 15)))
+    source = entropy.write_source(folder / "source")
     with Guest(kernel, [Disk()], modules=["rng_core"], ko=ko,
                files={"virtio_rng_lite.ko":
                       ko.parent / "samples/virtio_rng_lite.ko"},
@@ -80,16 +76,12 @@ def _use(ko, folder, kernel, say):
         mark = g.dmesg_mark("lesson")
         steps = (
             ("it loads, and is bound to the device",
-             # Some kernels have a driver for it from boot.
-             f"modprobe rng_core; d=/sys/bus/pci/devices/{BDF}/driver; "
-             f"[ ! -e $d ] || echo {BDF} >$d/unbind; "
-             "insmod /virtio_rng_lite.ko && "
-             f"[ $(pci_driver {BDF}) = virtio-pci-lite ] && "
-             f"ls -d /sys/bus/pci/devices/{BDF}/virtio*/driver"),
-            ("a read of 1024 bytes returns",
-             "timeout 20 dd if=/dev/hwrng of=/tmp/rng bs=64 count=16 "
-             "iflag=fullblock 2>&1"),
-            ("its bytes are those of the device", lambda: _ours(g, source)),
+             f"{entropy.FREE}; insmod /virtio_rng_lite.ko && "
+             f"[ $(pci_driver {entropy.BDF}) = virtio-pci-lite ] && "
+             f"ls -d /sys/bus/pci/devices/{entropy.BDF}/virtio*/driver"),
+            ("a read of 1024 bytes returns", f"timeout 20 {entropy.read()}"),
+            ("its bytes are those of the device",
+             lambda: entropy.check(g, source)),
             ("the disk still works", f"dd if=/dev/{g.dev()} of=/dev/null bs=64k "
              "count=16 iflag=direct 2>&1"),
             ("it unloads", "timeout 20 rmmod virtio_rng_lite"),
@@ -107,14 +99,3 @@ def _use(ko, folder, kernel, say):
                 return len(steps) - n
             say(f"ok      {what}")
         return 0
-
-
-def _ours(g, source):
-    """16 blocks of the source of entropy, none of them twice."""
-    got, given = g.get("/tmp/rng"), source.read_bytes()
-    blocks = {got[i:i + 64] for i in range(0, len(got), 64)}
-    if len(blocks) != 16:
-        raise VblError(f"{len(blocks)} different blocks of 64 bytes, not 16")
-    known = {given[i:i + 64] for i in range(0, len(given), 64)}
-    if not blocks <= known:
-        raise VblError("some of the bytes did not come from the device")

@@ -2,15 +2,12 @@
 """A second driver, of a module of its own, on the unchanged bus, transport and
 rings: the entropy device, beside a disk."""
 
-import hashlib
-
 import pytest
 from vbl import Disk, build_module
+from vbl.entropy import BDF, FREE, check, read, write_source
 
-BDF = "0000:00:09.0"
 LOAD = "insmod /virtio_rng_lite.ko"
 CURRENT = "/sys/class/misc/hw_random/rng_current"
-BLOCK = 64          # bytes that the driver asks for at a time
 TRANSPORTS = {"modern": "disable-legacy=on", "legacy": "disable-legacy=off,"
               "disable-modern=on", "transitional": "disable-legacy=off"}
 
@@ -18,10 +15,7 @@ TRANSPORTS = {"modern": "disable-legacy=on", "legacy": "disable-legacy=off,"
 @pytest.fixture
 def source(tmp_path):
     """What the device gives out: a file without two equal blocks."""
-    path = tmp_path / "source"
-    path.write_bytes(b"".join(hashlib.sha512(b"%d" % n).digest()
-                              for n in range(1 << 15)))
-    return path
+    return write_source(tmp_path / "source")
 
 
 @pytest.fixture
@@ -38,9 +32,7 @@ def start(boot, kernel, source):
                  devices=[*more, f"-object {backend}",
                           f"-device virtio-rng-pci,rng=r0,addr=0x9,"
                           f"{TRANSPORTS[transport]}{options}"], **guest)
-        # Some kernels have a driver for it from boot.
-        g.sh(f"modprobe rng_core; d=/sys/bus/pci/devices/{BDF}/driver; "
-             f"[ ! -e $d ] || echo {BDF} >$d/unbind")
+        g.sh(FREE)
         return g
     return one
 
@@ -49,15 +41,8 @@ def entropy(g, source, blocks=16):
     """Read from the device: bytes of its source, no block twice."""
     name = g.sh(f"ls /sys/bus/pci/devices/{BDF} | grep virtio").strip()
     assert g.sh(f"cat {CURRENT}").strip() == name
-    g.sh(f"dd if=/dev/hwrng of=/tmp/rng bs={BLOCK} count={blocks} "
-         "iflag=fullblock 2>&1")
-    got = g.get("/tmp/rng")
-    mine = [got[i:i + BLOCK] for i in range(0, len(got), BLOCK)]
-    all_of_it = source.read_bytes()
-    given = {all_of_it[i:i + BLOCK] for i in range(0, len(all_of_it), BLOCK)}
-    assert len(mine) == blocks and set(mine) <= given
-    assert len(set(mine)) == blocks
-    return set(mine)
+    g.sh(read(blocks))
+    return check(g, source, blocks)
 
 
 def disk_works(g):
