@@ -331,8 +331,11 @@ def test_reboot_while_silent_at_probe(several, kernel):
 
 # -- zones -------------------------------------------------------------------
 
-@pytest.mark.parametrize("beside", [True, False], ids=["beside", "alone"])
-@pytest.mark.parametrize("ring", RING)
+@pytest.mark.parametrize("ring, beside", [
+    pytest.param("split", True, id="split-beside"),
+    pytest.param("packed", False, id="packed-alone"),
+    pytest.param("split", False, id="split-alone", marks=full),
+    pytest.param("packed", True, id="packed-beside", marks=full)])
 def test_zone_write_answered(several, ring, beside):
     """A write of a sequential zone is done, and only its used element is lost:
     it succeeds. A replay would fail, for the write pointer has moved."""
