@@ -305,7 +305,6 @@ help:
 	@echo "  probe-story  how a driver gets a device: calls beside registers;"
 	@echo "             WHAT=insmod, bind, plug, other, override or features"
 	@echo
-	@echo "K=6.1 (a series, or a full release) or KDIR=folder chooses the kernel:"
 	@echo "Look for a regression (Documentation/lab.md):"
 	@echo "  matrix     kernels x QEMUs x drivers x parts in one table; HOURS=2, continues"
 	@echo "             in TO=matrix-results; KERNELS=, QEMUS=, DRIVERS=, PARTS= lists"
@@ -330,3 +329,4 @@ help:
 .PHONY: journey journey-diff probe-story
 .PHONY: dropin
 .PHONY: lessons lesson-check docs
+.PHONY: dropin lessons lesson-check docs

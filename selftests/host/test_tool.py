@@ -187,6 +187,7 @@ def test_top(loaded):
     irqs = re.findall(r"virtio\d+-req\.\d +(\d+) interrupts/s", out)
     assert len(irqs) == 4 and sum(map(int, irqs)) > 10, out
     assert re.search(r"queue 0 +\d+ of \d+ tags busy", out)
+    assert re.search(r"requests", out), out
 
 
 @pytest.mark.parametrize("command, words", [

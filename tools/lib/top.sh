@@ -2,22 +2,39 @@
 # shellcheck shell=sh
 # top: what the disks and their queues do, from one look to the next.
 
+# The numbers of the interrupts that the function at() has.
+irqs_of()
+{
+	if [ -d "$dev/msi_irqs" ]; then
+		ls "$dev/msi_irqs"
+	else
+		value "$dev/irq"
+	fi
+}
+
+DEBUGFS=/sys/kernel/debug/virtio_lite
+
 # A look: the clock, each disk's counters, each vector's, each queue's tags.
 look()
 {
 	echo "time $(value /proc/uptime)"
 	for f in $watched; do
 		at "$f"
-		disk=$(disk_of) virtio=$(virtio_of)
+		disk=$(disk_of)
 		[ -n "$disk" ] || continue
 		echo "disk $disk $(value "/sys/block/$disk/stat")"
-		# virtio0-req.1 and, where queues share a vector, virtio0-req.0-3.
-		awk -v disk="$disk" -v who="${virtio##*/}" '
-		$NF == who || index($NF, who "-") == 1 {
+		# By number: a device of another bus may have the same name.
+		awk -v disk="$disk" -v irqs="$(irqs_of)" '
+		BEGIN {
+			n = split(irqs, list)
+			for (i = 1; i <= n; i++)
+				ours[list[i] ":"]
+		}
+		$1 in ours {
 			sum = 0
 			for (i = 2; i < NF && $i ~ /^[0-9]+$/; i++)
 				sum += $i
-			print "vector", disk, $NF, sum
+			print "vector", disk, $1, $NF, sum
 		}' /proc/interrupts
 		for tags in /sys/kernel/debug/block/"$disk"/hctx*/tags; do
 			[ -r "$tags" ] || continue
@@ -48,9 +65,9 @@ compare()
 			($7 - old[$2, 7]) / t, ($9 - old[$2, 9]) / 2048 / t, $11, \
 			($12 - old[$2, 12]) / 10 / t
 	}
-	$1 == "vector" && looks == 1 { irqs[$2, $3] = $4 }
+	$1 == "vector" && looks == 1 { irqs[$2, $3] = $5 }
 	$1 == "vector" && looks == 2 {
-		printf "  %-18s %9.0f interrupts/s\n", $3, ($4 - irqs[$2, $3]) / t
+		printf "  %-18s %9.0f interrupts/s\n", $4, ($5 - irqs[$2, $3]) / t
 	}
 	$1 == "tags" && looks == 2 {
 		printf "  queue %-12s %9d of %d tags busy\n", $3, $4, $5
@@ -84,12 +101,18 @@ top()
 	fi
 	shown=0
 	[ -n "$watched" ] || die "there is no virtio disk"
+	# virtio_lite counts a disk's requests as long as this file is open.
+	counters=
+	[ -z "$wanted" ] || counters=$DEBUGFS/$(basename "$(virtio_of)")/counters
+	[ -n "$wanted" ] && [ -r "$counters" ] && exec 3<"$counters" || counters=
 	before=$(look)
 	while [ "$times" = 0 ] || [ "$shown" -lt "$times" ]; do
 		sleep "$seconds"
 		after=$(look)
 		[ ! -t 1 ] || printf '\033[H\033[2J'
 		printf '%s\n%s\n' "$before" "$after" | compare
+		# At its end the file starts anew.
+		[ -z "$counters" ] || cat <&3 2>/dev/null || counters=
 		before=$after
 		shown=$((shown + 1))
 		[ -t 1 ] || [ "$shown" = "$times" ] || echo
