@@ -89,6 +89,12 @@ class Cost:
             self._row(f"read{n}.complete", "complete",
                       f"completion and below, read, {how}", got, None)
         for n, how, got in both:
+            self._row(f"read{n}.lines", "lines",
+                      f"cache lines, read, {how}", got, 0.50, "per request",
+                      note="of the driver, of what maps data for it and takes "
+                      "memory for that, of the stack; each line once from one "
+                      "submission to the next")
+        for n, how, got in both:
             self._row(f"read{n}.notify", "registers",
                       f"notifications, read, {how}", got, SAME, "per request")
             self._row(f"read{n}.interrupt", "interrupts",

@@ -22,8 +22,8 @@ NEWER_PLUGINS = (9,)
 # and notifications get lost.
 ONE_CPU = {"smp": "1,maxcpus=2", "append": "possible_cpus=1"}
 
-SUBMIT, COMPLETE, SKIP, INTERRUPT, ALLOC, DEVICE, TIMER, SWITCH = \
-    range(8)
+SUBMIT, COMPLETE, SKIP, INTERRUPT, ALLOC, DEVICE, TIMER, SWITCH, MAPPING = \
+    range(9)
 # The functions by which the block layer and the interrupt enter the driver.
 ROOTS = {
     "lite": {
@@ -92,6 +92,7 @@ class Result:
     submits: float      # times the entry was called
     interrupts: float
     registers: float    # accesses to the device's registers by the driver
+    lines: float        # cache lines used by the driver and to map data for it
     allocs: float       # allocations below both entries
     ns: float           # guest time, a smoke test only
 
@@ -208,6 +209,7 @@ class Bench:
         roots += [(INTERRUPT, *r) for r in self.symbols.interrupts()]
         roots += [(ALLOC, a, a) for a in self.symbols.allocators()]
         roots += [(DEVICE, *r) for r in self.symbols.register_users(driver)]
+        roots += [(MAPPING, *r) for r in self.symbols.mappers()]
         (self.folder / "roots").write_text(
             "".join(f"{k:x} {a:x} {b:x}\n" for k, a, b in roots))
 
@@ -236,4 +238,5 @@ class Bench:
             kernel, plain["timer"] * each, kernel - groups[SCHED],
             plain["user"] * each, submit[1] * each,
             complete[1] * each, submit[0] * each, complete[0] * each,
-            plain["registers"] * each, (submit[2] + complete[2]) * each, ns * each)
+            plain["registers"] * each, plain["lines"] * each,
+            (submit[2] + complete[2]) * each, ns * each)

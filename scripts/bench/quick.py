@@ -58,6 +58,7 @@ def _table(cells):
             ("whole kernel", "kernel", 0),
             ("without the scheduler", "work", 0), ("submissions", "submits", 4),
             ("interrupts", "interrupts", 4), ("registers", "registers", 4),
+            ("cache lines", "lines", 2),
             ("allocations", "allocs", 4)]
     for label, field, digits in rows:
         print(f"  {label:<24}" + "".join(

@@ -22,6 +22,8 @@ ALLOCATOR = re.compile(
     r"folio_alloc|get_free_page|get_zeroed_page|vmalloc|kmemdup|krealloc|"
     r"alloc_percpu|pcpu_alloc|dma_pool_alloc|dma_alloc_attrs|"
     r"dma_direct_alloc)(?!.*(slab_obj|caches|info|profil))")
+# Those that give a request's table, but not its bio: that is the block layer's.
+TABLE = re.compile(r"_*(kmalloc|kfree|kvmalloc|kzalloc)")
 # The kernel's functions that access a register for a driver.
 REGISTER = re.compile(r"io(read|write)\d+(be|_rep)?$")
 
@@ -92,12 +94,11 @@ class Symbols:
         return [a for a, (n, m) in zip(self.addresses, self.names)
                 if not m and ALLOCATOR.match(n)]
 
-    def register_users(self, driver):
-        """(first, last) of all code by which @driver accesses registers."""
+    def _ranges(self, wanted):
+        """(first, last) of all code of the functions that are @wanted."""
         out = []
         for n, (name, module) in enumerate(self.names[:-1]):
-            if is_driver(name, module, driver) or \
-                    not module and REGISTER.match(name):
+            if wanted(name, module):
                 first, last = self.addresses[n], self.addresses[n + 1] - 1
                 # Modules end where the next function may be far away.
                 last = min(last, first + 0x4000)
@@ -105,6 +106,18 @@ class Symbols:
                     first = out.pop()[0]
                 out.append((first, last))
         return out
+
+    def register_users(self, driver):
+        """(first, last) of all code by which @driver accesses registers."""
+        return self._ranges(
+            lambda name, module: is_driver(name, module, driver) or
+            not module and REGISTER.match(name))
+
+    def mappers(self):
+        """(first, last) of all code that maps data and takes memory for it."""
+        return self._ranges(
+            lambda name, module: not module and
+            (group_of(name, module, "lite") == DMA or TABLE.match(name)))
 
     def interrupts(self):
         """(first, last) of all code where interrupts and faults enter."""

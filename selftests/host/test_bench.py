@@ -41,6 +41,12 @@ def test_notifications_and_interrupts(results, job):
 
 
 @pytest.mark.parametrize("job", JOBS)
+def test_cache_lines(results, job):
+    ours, theirs = (results[d, job][0].lines for d in DRIVERS)
+    assert 1 < ours < theirs
+
+
+@pytest.mark.parametrize("job", JOBS)
 def test_no_allocation(results, job):
     assert results["lite", job][0].allocs == 0
     # Else the instrument would be blind: upstream takes a table for each.

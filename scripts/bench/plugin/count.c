@@ -9,6 +9,8 @@
  *		memory was allocated in there
  *	timer	everything executed in the timer's interrupt
  *	registers	accesses to devices by some functions
+ *	lines	cache lines that these functions use, and others that they call
+ *		to map data; each counted once from one submission to the next
  *
  *	qemu-system-x86_64 -plugin count.so,dir=FOLDER ...
  *
@@ -34,6 +36,7 @@
 #define DEVICE	(KINDS + 3)	/* functions that access devices */
 #define TIMER	(KINDS + 4)	/* the same as INTERRUPT, for the timer */
 #define SWITCH	(KINDS + 5)	/* where a task gives up its CPU */
+#define MAPPING	(KINDS + 6)	/* functions that map data, for whoever calls */
 #define ROOTS	1024
 
 int qemu_plugin_version = 1;
@@ -92,10 +95,19 @@ static struct {
 	unsigned long began;
 	unsigned long insns;
 } timer;
-static struct root roots[ROOTS], devices[ROOTS];
-static unsigned int nroots, ndevices;
+static struct root roots[ROOTS], devices[ROOTS], mappings[ROOTS];
+static unsigned int nroots, ndevices, nmappings;
 
 static unsigned long all, user, registers;
+
+/* Lines used since the last submission, in slots chosen by their addresses. */
+#define LINE	64
+#define LINES	(1 << 16)
+static struct {
+	unsigned long line;
+	unsigned long turn;		/* in which it was used */
+} used_lines[LINES];
+static unsigned long turn, lines;
 
 static void die(const char *what)
 {
@@ -184,6 +196,8 @@ static void on_root(unsigned int cpu, void *data)
 	k->interrupts = 0;
 	k->began = all;
 	k->allocs_before = k->allocs;
+	if (k == kinds)
+		turn++;
 }
 
 static void on_skip(unsigned int cpu, void *data)
@@ -213,6 +227,24 @@ static void on_alloc(unsigned int cpu, void *data)
 	}
 }
 
+static void use_line(unsigned long line)
+{
+	unsigned long i;
+
+	for (i = line; used_lines[i % LINES].turn == turn; i++)
+		if (used_lines[i % LINES].line == line)
+			return;
+	used_lines[i % LINES].line = line;
+	used_lines[i % LINES].turn = turn;
+	lines++;
+}
+
+static void use_lines(qemu_plugin_meminfo_t info, uint64_t vaddr)
+{
+	use_line(vaddr / LINE);
+	use_line((vaddr + (1 << qemu_plugin_mem_size_shift(info)) - 1) / LINE);
+}
+
 static void on_access(unsigned int cpu, qemu_plugin_meminfo_t info,
 		      uint64_t vaddr, void *data)
 {
@@ -220,6 +252,22 @@ static void on_access(unsigned int cpu, qemu_plugin_meminfo_t info,
 
 	if (a && qemu_plugin_hwaddr_is_io(a))
 		registers++;
+	else
+		use_lines(info, vaddr);
+}
+
+/* Not for the block layer, which calls the driver, or for an interrupt. */
+static void on_mapping(unsigned int cpu, qemu_plugin_meminfo_t info,
+		       uint64_t vaddr, void *data)
+{
+	struct kind *k;
+
+	for (k = kinds; k < kinds + KINDS; k++) {
+		if (!k->inside || k->skipping || k->interrupts)
+			continue;
+		use_lines(info, vaddr);
+		return;
+	}
 }
 
 static void on_interrupt(unsigned int cpu, void *data)
@@ -321,15 +369,22 @@ static void read_roots(void)
 
 	nroots = 0;
 	ndevices = 0;
+	nmappings = 0;
 	memset(kinds, 0, sizeof(kinds));
 	snprintf(path, sizeof(path), "%s/roots", dir);
 	f = fopen(path, "r");
 	if (!f)
 		return;
 	while (fscanf(f, "%x %lx %lx", &kind, &first, &last) == 3) {
-		if (kind > SWITCH || nroots == ROOTS || ndevices == ROOTS)
+		if (kind > MAPPING || nroots == ROOTS || ndevices == ROOTS ||
+		    nmappings == ROOTS)
 			die("roots: no such kind, or too many");
-		r = kind == DEVICE ? &devices[ndevices++] : &roots[nroots++];
+		if (kind == DEVICE)
+			r = &devices[ndevices++];
+		else if (kind == MAPPING)
+			r = &mappings[nmappings++];
+		else
+			r = &roots[nroots++];
 		r->first = first;
 		r->last = last;
 		r->kind = kind;
@@ -359,6 +414,8 @@ static void begin(void)
 	timer.insns = 0;
 	user = 0;
 	registers = 0;
+	turn++;
+	lines = 0;
 }
 
 static void end(void)
@@ -372,8 +429,8 @@ static void end(void)
 	f = fopen(path, "w");
 	if (!f)
 		die("cannot write a result");
-	fprintf(f, "user %lu\nregisters %lu\ntimer %lu\n", user, registers,
-		timer.insns);
+	fprintf(f, "user %lu\nregisters %lu\nlines %lu\ntimer %lu\n", user,
+		registers, lines, timer.insns);
 	for (i = 0; i < KINDS; i++)
 		fprintf(f, "root %x %lu %lu %lu\n", i, kinds[i].entries,
 			kinds[i].insns, kinds[i].allocs);
@@ -497,6 +554,10 @@ static void kernel_insn(struct qemu_plugin_insn *insn, bool first)
 	add(insn, &counter_of(vaddr)->count);
 	if (find(devices, ndevices, vaddr))
 		qemu_plugin_register_vcpu_mem_cb(insn, on_access,
+						 QEMU_PLUGIN_NO_REGS,
+						 QEMU_PLUGIN_MEM_RW, NULL);
+	else if (find(mappings, nmappings, vaddr))
+		qemu_plugin_register_vcpu_mem_cb(insn, on_mapping,
 						 QEMU_PLUGIN_NO_REGS,
 						 QEMU_PLUGIN_MEM_RW, NULL);
 	if (!nroots)
