@@ -26,6 +26,11 @@ MIXED = {
 NO_TARGET = ("large1.all",)
 # How many of these share an interrupt is not in our hands.
 LOOSE = {"discard32": 0.1, "large8": 0.05}
+URING = Job(depth=32, batch=32, how="ub")
+POLLED = URING.but(how="ib")
+# One queue is polled, and another one is not.
+POLL = {"params": "poll_queues=1", "disk": {"num_queues": 2}, "smp": 2,
+        "one_thread": True}
 SINGLES = Job(depth=32, batch=1)
 # How often a call that sleeps is counted, for its median.
 CALLS = 9
@@ -91,9 +96,9 @@ class Cost:
         for n, how, got in both:
             self._row(f"read{n}.lines", "lines",
                       f"cache lines, read, {how}", got, 0.50, "per request",
-                      note="of the driver, of what maps data for it and takes "
-                      "memory for that, of the stack; each line once from one "
-                      "submission to the next")
+                      note="of the driver, of what maps data for it, of the "
+                      "stack; each once from one submission to the next; not "
+                      "of what takes memory, as upstream does for a request")
         for n, how, got in both:
             self._row(f"read{n}.notify", "registers",
                       f"notifications, read, {how}", got, SAME, "per request")
@@ -190,6 +195,21 @@ class Cost:
                     "instructions", got.driver, split, 1.0,
                     other="our split ring"))
 
+    def uring(self, bench):
+        """Batches of io_uring, of registered buffers and a registered file."""
+        self._row("uring32.all", "kernel", "all of the kernel, read by "
+                  "io_uring, batches of 32",
+                  self._cell(bench, "uring32", URING), 0.70)
+
+    def polled(self, kernel, ko):
+        """The same, and the disk is polled."""
+        self.say("  polled queues: booting")
+        with Bench(kernel, ko=ko, mem=1024, **POLL) as bench:
+            got = self._cell(bench, "polled32", POLLED)
+            self._row("polled32.all", "kernel", "all of the kernel, read by "
+                      "io_uring, polled, batches of 32", got, 0.70,
+                      within=0.05)
+
     def allocations(self):
         """One row for all loads, from what was counted beside."""
         worst = {d: max(a.get(d, 0) for a in self.allocs.values())
@@ -208,6 +228,8 @@ class Cost:
             release = str(bench.guest.kernel)
             self.reads(bench)
             self.mixed(bench)
+            self.uring(bench)
+        self.polled(kernel, ko)
         self.singles(kernel, ko)
         self.platform(kernel, ko)
         self.packed(kernel, ko)

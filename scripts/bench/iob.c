@@ -3,7 +3,7 @@
  * I/O bench: a fixed number of requests to a disk, the same in every run,
  * between two marks that the counting plugin of QEMU sees.
  *
- *	iob /dev/vda OP[s|p][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]
+ *	iob /dev/vda OP[s|p][u|i][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]
  *
  * OP is r or w at random places, R or W one after the other, d for discard,
  * f for flush. BATCH requests are submitted together, and as many are waited
@@ -13,6 +13,8 @@
  *
  *	s	the data is scattered: a vector for each page, which is a segment
  *	p	one buffer, but each of its pages is a segment of its own
+ *	u	io_uring with a registered file and registered buffers
+ *	i	the same, and the disk is polled for what is done (IOPOLL)
  *	b	never idle, as whether it would depends on the host's speed: wait
  *		in user space for r and w, keep somebody else running for d and f
  *	JOBS	as many at the same time, COUNT requests each, from CPU 0 on
@@ -21,6 +23,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -49,7 +52,7 @@ static __always_inline void mark(const int verb)
 
 static int fd;
 static char op;
-static bool scattered, apart, busy;
+static bool scattered, apart, uring, polled, busy;
 static unsigned long disk_size, size, depth, batch;
 static aio_context_t aio;
 static struct iocb *iocbs;
@@ -79,18 +82,125 @@ static unsigned long place(void)
 	return random_state % (disk_size / size) * size;
 }
 
+/* The rings that io_uring shares with us. */
+static struct {
+	int fd;
+	unsigned int *sq_tail, sq_mask, *cq_head, *cq_tail, cq_mask;
+	struct io_uring_sqe *sqes;
+	const struct io_uring_cqe *cqes;
+} ring;
+
+static void *map_ring(unsigned long bytes, unsigned long what)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, ring.fd, what);
+
+	if (p == MAP_FAILED)
+		die("io_uring: mmap: %m");
+	return p;
+}
+
+static void prepare_uring(void)
+{
+	struct io_uring_params p = { .flags = polled ? IORING_SETUP_IOPOLL : 0 };
+	struct iovec *buffers = calloc(depth, sizeof(*buffers));
+	unsigned int *array, i;
+	char *sq, *cq;
+
+	ring.fd = syscall(SYS_io_uring_setup, depth, &p);
+	if (ring.fd < 0 || !buffers)
+		die("io_uring_setup: %m");
+	sq = map_ring(p.sq_off.array + p.sq_entries * sizeof(*array),
+		      IORING_OFF_SQ_RING);
+	cq = map_ring(p.cq_off.cqes + p.cq_entries * sizeof(*ring.cqes),
+		      IORING_OFF_CQ_RING);
+	ring.sqes = map_ring(p.sq_entries * sizeof(*ring.sqes), IORING_OFF_SQES);
+	ring.sq_tail = (unsigned int *)(sq + p.sq_off.tail);
+	ring.sq_mask = p.sq_entries - 1;
+	ring.cq_head = (unsigned int *)(cq + p.cq_off.head);
+	ring.cq_tail = (unsigned int *)(cq + p.cq_off.tail);
+	ring.cq_mask = p.cq_entries - 1;
+	ring.cqes = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
+	array = (unsigned int *)(sq + p.sq_off.array);
+	for (i = 0; i < p.sq_entries; i++)
+		array[i] = i;
+
+	for (i = 0; i < depth; i++) {
+		buffers[i].iov_base = (void *)(uintptr_t)iocbs[i].aio_buf;
+		buffers[i].iov_len = size;
+	}
+	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS,
+		    buffers, depth) ||
+	    syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_FILES, &fd, 1))
+		die("io_uring_register: %m");
+}
+
+static void submit_uring(unsigned long n, struct iocb **first)
+{
+	unsigned int tail = *ring.sq_tail;
+	unsigned long i;
+	long got;
+
+	for (i = 0; i < n; i++) {
+		struct io_uring_sqe *sqe = &ring.sqes[tail++ & ring.sq_mask];
+
+		*sqe = (struct io_uring_sqe) {
+			.opcode = first[i]->aio_lio_opcode == IOCB_CMD_PWRITE ?
+				  IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED,
+			.flags = IOSQE_FIXED_FILE,
+			.off = place(),
+			.addr = first[i]->aio_buf,
+			.len = size,
+			.buf_index = first[i] - iocbs,
+			.user_data = first[i] - iocbs,
+		};
+	}
+	__atomic_store_n(ring.sq_tail, tail, __ATOMIC_RELEASE);
+	got = syscall(SYS_io_uring_enter, ring.fd, n, 0, 0, NULL, 0);
+	if (got != (long)n)
+		die("io_uring_enter: %ld of %lu: %m", got, n);
+}
+
+static void reap_uring(unsigned long n)
+{
+	unsigned int head = *ring.cq_head, tail;
+
+	for (;;) {
+		tail = __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE);
+		if (tail - head >= n)
+			break;
+		if (busy && !polled)
+			continue;
+		if (syscall(SYS_io_uring_enter, ring.fd, 0, n - (tail - head),
+			    IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+			die("io_uring_enter: %m");
+	}
+	for (; head != tail; head++) {
+		const struct io_uring_cqe *cqe = &ring.cqes[head & ring.cq_mask];
+
+		if (cqe->res != (int)size)
+			die("I/O ended with %d", cqe->res);
+		idle[nidle++] = &iocbs[cqe->user_data];
+	}
+	__atomic_store_n(ring.cq_head, head, __ATOMIC_RELEASE);
+}
+
 static void submit(unsigned long n)
 {
 	struct iocb **first = idle + nidle - n;
 	unsigned long i;
 	long got;
 
+	nidle -= n;
+	if (uring) {
+		submit_uring(n, first);
+		return;
+	}
 	for (i = 0; i < n; i++)
 		first[i]->aio_offset = place();
 	got = syscall(SYS_io_submit, aio, n, first);
 	if (got != (long)n)
 		die("io_submit: %ld of %lu: %m", got, n);
-	nidle -= n;
 }
 
 /* Events that wait in the ring that the kernel shares with us. */
@@ -108,6 +218,10 @@ static void reap(unsigned long n)
 	static struct io_event events[1024];
 	long got, i;
 
+	if (uring) {
+		reap_uring(n);
+		return;
+	}
 	while (busy && events_there() < n)
 		;
 	got = syscall(SYS_io_getevents, aio, n, depth, events, NULL);
@@ -234,7 +348,9 @@ static void prepare_async(void)
 			iocbs[i].aio_buf = (uintptr_t)move_together(data + i * each);
 		idle[nidle++] = &iocbs[i];
 	}
-	if (syscall(SYS_io_setup, depth, &aio))
+	if (uring)
+		prepare_uring();
+	else if (syscall(SYS_io_setup, depth, &aio))
 		die("io_setup: %m");
 }
 
@@ -329,11 +445,13 @@ int main(int argc, char **argv)
 	unsigned long count, warm = 2000, jobs = 1, began, ended;
 
 	if (argc < 7 || argc > 9 || !strchr("rwRWdf", argv[2][0]) ||
-	    argv[2][strspn(argv[2] + 1, "spb") + 1])
-		die("usage: iob DISK r|w|R|W|d|f[s|p][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
+	    argv[2][strspn(argv[2] + 1, "spuib") + 1])
+		die("usage: iob DISK r|w|R|W|d|f[s|p][u|i][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
 	op = argv[2][0];
 	scattered = strchr(argv[2], 's');
 	apart = strchr(argv[2], 'p');
+	polled = strchr(argv[2], 'i');
+	uring = polled || strchr(argv[2], 'u');
 	size = parse(argv[3]);
 	depth = parse(argv[4]);
 	count = parse(argv[5]);
@@ -346,6 +464,8 @@ int main(int argc, char **argv)
 		die("BATCH <= DEPTH <= 1024");
 	if (scattered && apart)
 		die("s or p");
+	if (uring && (scattered || strchr("df", op)))
+		die("u and i: one buffer, and r, w, R or W");
 	if ((scattered || apart) && size % PAGE)
 		die("whole pages can be scattered");
 

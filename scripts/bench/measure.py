@@ -50,7 +50,7 @@ class Job:
     depth: int = 1
     batch: int = 1
     count: int = 10000
-    how: str = ""           # s scattered, p apart, b busy; see iob.c
+    how: str = ""           # s scattered, p apart, u io_uring ...: see iob.c
     jobs: int = 1
 
     def __str__(self):
@@ -115,12 +115,13 @@ class Bench:
     disk       options of both disks
     more       more disks of each driver
     one_thread several CPUs may be measured, at the price of speed
+    params     of both drivers' disks
     guest      options of the guest
     """
 
     def __init__(self, kernel, drivers=DRIVERS, ko=None, disk=None, more=0,
-                 devices=(), append="", one_thread=False, **guest):
-        self.drivers, self.symbols = drivers, None
+                 devices=(), append="", one_thread=False, params="", **guest):
+        self.drivers, self.symbols, self.params = drivers, None, params
         # A plugin needs an emulated CPU, also where KVM would work.
         os.environ["VBL_ACCEL"] = "tcg"
         # Said outright, or an old QEMU would be passed over for a newer one.
@@ -148,7 +149,8 @@ class Bench:
             disks=[d for some in (self.disks, *self.more)
                    for d in some.values()],
             driver=None if "lite" in drivers else "upstream",
-            append=f"nokaslr {append}", files={"bin/iob": build.iob()},
+            append=" ".join(["nokaslr", append, *(
+                f"virtio_blk.{p}" for p in params.split())]), files={"bin/iob": build.iob()},
             devices=[["-plugin", f"{build.plugin()},dir={self.folder}"],
                      *devices], **guest)
 
@@ -159,7 +161,7 @@ class Bench:
                 g.sh("vbl_load_upstream", timeout=60)
             if "lite" in self.drivers:
                 ours = [some["lite"] for some in (self.disks, *self.more)]
-                g.sh("vbl_load; " + "".join(f"take_over {g.bdf(d)};"
+                g.sh(f"vbl_load {self.params}; " + "".join(f"take_over {g.bdf(d)};"
                                             for d in ours), timeout=120)
             self.symbols = Symbols(self._kallsyms())
         except BaseException:
