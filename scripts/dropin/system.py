@@ -62,8 +62,10 @@ class System(Guest):
 
     def mount(self, disk, where):
         """Mount one of the packages= images."""
-        self.sh(f"mkdir -p {where}; mount -o ro "
-                f"/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vbl-d{disk} {where}")
+        device = f"/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_vbl-d{disk}"
+        # The prompt comes before udev is done.
+        self.sh(f"udevadm wait --timeout=100 {device} && mkdir -p {where} && "
+                f"mount -o ro {device} {where}", timeout=120)
 
     def shut_down(self, how="poweroff", timeout=120):
         """End the system as its administrator would; QEMU has ended then."""
