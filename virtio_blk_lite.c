@@ -13,23 +13,24 @@
  *
  * The rest is in blk/:
  *
- *	submit.c	submission of requests
+ *	submit.c	submission of requests; a queue without room waits
  *	command.c	rare requests: secure erase, queries, zones
- *	mem.c		slots, and the blocks and mappings that a request borrows
+ *	mem.c		memory of requests: slots, long tables, mapping of their data
  *	complete.c	completion of requests
  *	queues.c	number and depth of queues, and which CPU uses which
  *	limits.c	the device's configuration, read and validated
- *	config.c	config changes
+ *	config.c	what follows a change of the configuration: size, read-only
  *	cache.c		the write cache
  *	zoned.c		zones
- *	debugfs.c	the rings and counters, for people
+ *	debugfs.c	counts requests while somebody looks; shows rings
  *	attrs.c		attributes in sysfs, unique id, geometry
  *	name.c		the name of the disk
- *	state.c		the state of a disk: who owns the device
+ *	state.c		the state of a disk, so who may use the device; how a
+ *			recovery starts and ends
  *	reset.c		how the device or a queue is reset and reinitialised
- *	recover.c	recovery: which of the two is reset, and how often
- *	timeout.c	late requests
- *	evidence.c	evidence that tells lost requests from slow ones
+ *	recover.c	recovery: is a queue reset, the device, or is the disk dead?
+ *	timeout.c	late requests: when, and what is done with them
+ *	evidence.c	is a late request lost or slow?
  *	resize.c	resizing of the rings
  *	power.c		removal, sleep, shutdown, resets from outside of the driver
  */
