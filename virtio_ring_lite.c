@@ -19,8 +19,14 @@
  * avail. It reads each id and index in used once, and checks it against token[],
  * which the device cannot reach.
  *
- * This file uses neither PCI nor the block layer: selftests/unit compiles it in
- * user space too.
+ * The rest is in ring/:
+ *
+ *	packed.c	the packed ring; what a request needs is inline, in packed.h
+ *	queue.c		what both have: the doorbell, protocol errors of the device
+ *	show.c		a ring, decoded, for people
+ *
+ * None of it uses PCI or the block layer: selftests/unit compiles it in user space
+ * too.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
