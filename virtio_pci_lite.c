@@ -225,7 +225,7 @@ static int virtio_pci_probe(struct pci_dev *pdev,
 	err = vp_map(vp, config_len);
 	if (err) {
 		if (err == -ENODEV)
-			pci_err(pdev, "neither modern capabilities with VERSION_1 nor a legacy BAR0\n");
+			pci_err(pdev, "neither modern capabilities with VERSION_1 nor legacy registers that this kernel can map\n");
 		goto err_map;
 	}
 	vp->vdev.regs = &vp->regs->device;

@@ -148,8 +148,9 @@ static const struct vp_registers vp_legacy_registers = {
  * @vp: the device; its PCI function is enabled
  * @config_len: bytes of device config that its driver needs
  *
- * Return: 0; -ENODEV if the device is not transitional (section 4.1.2.1) or its
- * BAR0 is too short; another error if BAR0 cannot be requested or mapped.
+ * Return: 0; -ENODEV if the device is not transitional (section 4.1.2.1), its
+ * BAR0 is too short, or this kernel maps no I/O space; another error if BAR0
+ * cannot be requested or mapped.
  */
 int vp_legacy_map(struct vp_device *vp, unsigned int config_len)
 {
@@ -168,9 +169,12 @@ int vp_legacy_map(struct vp_device *vp, unsigned int config_len)
 	vp->common.pio = pci_resource_flags(pdev, 0) & IORESOURCE_IO;
 	vp->common.base = pci_iomap(pdev, 0, vp->common.len);
 	if (!vp->common.base) {
-		pci_err(pdev, "cannot map BAR0\n");
 		pci_release_selected_regions(pdev, vp->bars);
 		vp->bars = 0;
+		/* Kernels with NO_IOPORT_MAP, Debian's for armhf, map no I/O space. */
+		if (vp->common.pio)
+			return -ENODEV;
+		pci_err(pdev, "cannot map BAR0\n");
 		return -ENOMEM;
 	}
 	vp->isr.base = vp->common.base + VIRTIO_PCI_LEGACY_ISR;
