@@ -116,6 +116,11 @@ unit:
 		echo "selftests/unit has no Makefile: nothing to run"; \
 	fi
 
+# Other architectures: ARCH=arm64 one of them, K=6.12 its kernels of a series.
+ports: setup
+	@$(PYTHON) scripts/ports.py $(if $(ARCH),--arch '$(ARCH)') \
+		$(if $(K),-k '$(K)')
+
 # The module in a guest, against a hostile device: SECONDS=60, SEED=1, K=debug.
 fuzz: setup chosen
 	@$(PYTHON) scripts/fuzz.py $(if $(K),-k $(K)) \
@@ -258,6 +263,8 @@ help:
 	@echo "  check-all  the long ones too"
 	@echo "  unit       the tests that need no guest"
 	@echo "  kernels    build for the newest kernels of Debian's suites; SUITE=sid"
+	@echo "  ports      build and use the module on arm64, armhf and s390x: kernels of"
+	@echo "             Debian, emulated; ARCH=arm64, K=6.12 (scripts/setup --ports)"
 	@echo "  style      coding style, sparse, compiler warnings, who may include whom"
 	@echo "  conformance  each requirement of virtio, watched on scripted devices;"
 	@echo "             writes Documentation/conformance.md; T=NAME only those"
@@ -328,5 +335,6 @@ help:
 .PHONY: suites upstream
 .PHONY: journey journey-diff probe-story
 .PHONY: dropin
+.PHONY: ports
 .PHONY: lessons lesson-check docs
 .PHONY: dropin lessons lesson-check docs

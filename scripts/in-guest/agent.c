@@ -28,7 +28,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#ifndef PORT
 #define PORT		"/dev/ttyS1"
+#endif
 #define DIR		"/run/vbl/"
 /* The port carries half a megabyte a second; packing is faster from here on. */
 #define PACK		16384

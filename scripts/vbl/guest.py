@@ -14,16 +14,17 @@ from . import initramfs, ktap, tree
 from .errors import (CommandFailed, GuestDied, GuestHung, QemuFailed,
                      SetupError, VblError)
 from .kernel import build_module, pick_kernel
-from .qemu import (Process, binary, check, choose, time_scale,
+from .qemu import (SERIAL, Process, binary, check, choose, time_scale,
                    work_folder)
 
 # no_timer_check: on a busy host an emulated timer may be too late to be found.
-APPEND = ("console=ttyS0,115200 quiet panic=-1 oops=panic panic_on_warn=1 "
-          "hung_task_panic=1 softlockup_panic=1 mitigations=off tsc=reliable "
-          "log_buf_len=4M random.trust_cpu=on no_timer_check "
+COMMON = ("quiet panic=-1 oops=panic panic_on_warn=1 hung_task_panic=1 "
+          "softlockup_panic=1 mitigations=off log_buf_len=4M "
+          "random.trust_cpu=on "
           # Tests and tables of cryptography: half of an emulated boot.
           "cryptomgr.notests initcall_blacklist=jent_mod_init,"
           "crypto_kdf108_init,init_encrypted")
+APPEND = f"console=ttyS0,115200 tsc=reliable no_timer_check {COMMON}"
 # What a kernel with checks needs on top of that.
 WATCHING = {
     # Debian lets resize2fs have a disk that is mounted; these do not.
@@ -104,6 +105,8 @@ class Guest:
                that cannot migrate; a path: with that image instead
     """
 
+    # What commands arrive by.
+    PORT = SERIAL
     # What every command in the guest begins with.
     PRELUDE = ". /lib/vbl.sh\n"
 
@@ -153,14 +156,14 @@ class Guest:
         """Boot, wait for the agent, load the driver."""
         if self.process:
             raise SetupError("this guest was already started")
-        check(binary(self.qemu_given))
+        self._check()
         if self.driver != "upstream" and self.ko is None and \
                 (tree.TREE / "Kbuild").exists():
             self.ko = build_module(self.kernel)
         self.folder = work_folder()
         argv = self._argv()
         began = time.monotonic()
-        self.process = Process(argv, self.folder, self.interactive)
+        self.process = Process(argv, self.folder, self.interactive, self.PORT)
         if self.timeout:
             # Also ends a guest whose test is stuck in something else.
             self._alarm = threading.Timer(self.timeout, self._out_of_time)
@@ -181,6 +184,9 @@ class Guest:
             self.sh("vbl_load_upstream", timeout=60)
         return self
 
+    def _check(self):
+        check(binary(self.qemu_given))
+
     def _handshake(self, until):
         p = self.process
         while not p.replies and p.mon.open and time.monotonic() < until:
@@ -192,11 +198,14 @@ class Guest:
                              f"command: {' '.join(p.argv)}")
         p.qmp("qmp_capabilities", None, until)
 
+    def _initrd(self, first=None):
+        return initramfs.initrd(self.kernel, self.ko, self.modules, self.files,
+                                self.folder, first)
+
     def _boots_from(self):
         """QEMU's command, and its arguments for what is booted."""
         kernel = self.kernel
-        initrd = initramfs.initrd(kernel, self.ko, self.modules, self.files,
-                                  self.folder)
+        initrd = self._initrd()
         image = kernel.image if self.suspend else kernel.boot_file
         command, self.accel = choose(self.qemu_given, image, initrd)
         append = APPEND + WATCHING.get(self.kernel.debug, "")

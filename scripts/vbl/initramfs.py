@@ -82,6 +82,24 @@ def _agent():
         "agent"
 
 
+def _base(out, busybox, agent, applets):
+    c = Cpio(out)
+    for d in ("proc", "sys", "dev", "tmp", "run", "mnt", "root", "etc", "sbin",
+              "usr/bin", "usr/sbin", "tools", "lib"):
+        c.folder(d)
+    c.chardev("dev/console", 5, 1)
+    # What a mount without -t tries, loading the module for it.
+    c.file("etc/filesystems", "ext4\n")
+    c.copy("bin/busybox", busybox, 0o755)
+    c.copy("lib/vbl/agent", agent, 0o755)
+    for a in applets:
+        if a != "busybox":
+            c.symlink(f"bin/{a}", "busybox")
+    # The kernel asks for this exact path when it wants a module.
+    c.symlink("sbin/modprobe", "../bin/busybox")
+    return c
+
+
 def base():
     """Path of the base segment."""
     busybox, agent = _busybox(), _agent()
@@ -90,20 +108,8 @@ def base():
         applets = subprocess.run([busybox, "--list"], capture_output=True,
                                  text=True, check=True).stdout.split()
         with open(folder / "base.cpio", "wb") as f:
-            c = Cpio(f)
-            for d in ("proc", "sys", "dev", "tmp", "run", "mnt", "root",
-                      "etc", "sbin", "usr/bin", "usr/sbin", "tools", "lib"):
-                c.folder(d)
-            c.chardev("dev/console", 5, 1)
-            # What a mount without -t tries, loading the module for it.
-            c.file("etc/filesystems", "ext4\n")
-            c.copy("bin/busybox", busybox, 0o755)
-            c.copy("lib/vbl/agent", agent, 0o755)
-            for a in applets:
-                if a != "busybox" and a not in TOOLS:
-                    c.symlink(f"bin/{a}", "busybox")
-            # The kernel asks for this exact path when it wants a module.
-            c.symlink("sbin/modprobe", "../bin/busybox")
+            c = _base(f, busybox, agent, [a for a in applets
+                                          if a not in TOOLS])
             # Dynamic programs find their libraries once /tools is mounted.
             for lib in ("lib64", "lib/x86_64-linux-gnu",
                         "usr/lib/x86_64-linux-gnu"):
@@ -115,6 +121,26 @@ def base():
     return cache.entry("base", [_SELF, cache.file_stamp(busybox),
                                 cache.file_stamp(agent), TOOLS], make) / \
         "base.cpio"
+
+
+def foreign_base(busybox, agent):
+    """Path of the base segment of another architecture, without the tools."""
+    def make(folder):
+        with open(folder / "base.cpio", "wb") as f:
+            _base(f, busybox, agent, _applets(busybox)).close()
+
+    return cache.entry("base", [_SELF, cache.file_stamp(busybox),
+                                cache.file_stamp(agent)], make) / "base.cpio"
+
+
+def _applets(busybox):
+    """Names of the applets of a busybox that cannot run here."""
+    # They stand one after another, sorted, and an empty one ends them.
+    found = re.search(rb"\0(\[\0\[\[\0(?:[\w.-]+\0)+)",
+                      Path(busybox).read_bytes())
+    if not found:
+        raise SetupError(f"{busybox}: the names of its applets are not found")
+    return found[1].decode().strip("\0").split("\0")
 
 
 def _clean(name):
@@ -270,11 +296,15 @@ def run_segment(out, ko=None, files=None):
     c.close()
 
 
-def initrd(kernel, ko=None, extra_modules=(), files=None, folder=None):
-    """One file with all segments, in @folder; the caller removes it."""
+def initrd(kernel, ko=None, extra_modules=(), files=None, folder=None,
+           first=None):
+    """One file with all segments, in @folder; the caller removes it.
+
+    first       the base segment, of another architecture
+    """
     fd, path = tempfile.mkstemp(prefix="initrd-", dir=folder)
     with os.fdopen(fd, "wb") as out:
-        for part in (base(), modules(kernel, extra_modules)):
+        for part in (first or base(), modules(kernel, extra_modules)):
             with open(part, "rb") as f:
                 shutil.copyfileobj(f, out, 1 << 20)
         run_segment(out, ko, files)

@@ -52,6 +52,8 @@ class Kernel:
     foreign: bool = False
     # The folder that K= named, where it was one.
     folder: str = ""
+    # What the compiler's name begins with, for another architecture.
+    cross: str = ""
 
     def __str__(self):
         return self.release
@@ -267,21 +269,31 @@ def series():
 
 def _compiler_id(kernel):
     if kernel.foreign:
-        return cache.file_stamp(kernel.root / "usr/bin/gcc")
+        return cache.file_stamp(kernel.root / f"usr/bin/{kernel.cross}gcc")
     cc = os.environ.get("CC", "gcc")
     got = subprocess.run([cc, "-dumpfullversion"], capture_output=True,
                          text=True)
     return [cc, got.stdout.strip()]
 
 
-# $1 is the kernel's root and $2 the module's folder; the rest is for make.
+# $1 is the kernel's root and $2 the module's folder; the rest is a command.
 _FOREIGN = """root=$1 folder=$2; shift 2
 for d in proc dev; do mount --rbind /$d "$root/$d" || exit; done
 mount --bind "$folder" "$root/mnt" || exit
 PATH=/usr/bin:/usr/sbin:/bin:/sbin LANG=C
 export PATH LANG
-exec chroot "$root" make "$@"
+exec chroot "$root" "$@"
 """
+
+
+def in_root(kernel, folder, command):
+    """@command with the programs of a foreign kernel's root; there @folder is
+    /mnt."""
+    alone = ["unshare", "--mount"]
+    if os.getuid():
+        alone += ["--map-root-user"]
+    return [*alone, "sh", "-c", _FOREIGN, "sh", str(kernel.root), str(folder),
+            *command]
 
 
 def _make_argv(kernel, folder, args):
@@ -289,12 +301,11 @@ def _make_argv(kernel, folder, args):
     args = [f"-j{os.cpu_count()}", *args, "modules"]
     if not kernel.foreign:
         return ["make", "-C", str(kernel.headers), f"M={folder}", *args]
+    if kernel.cross:
+        args = [f"CROSS_COMPILE={kernel.cross}", *args]
     inside = "/" / kernel.headers.relative_to(kernel.root)
-    alone = ["unshare", "--mount"]
-    if os.getuid():
-        alone += ["--map-root-user"]
-    return [*alone, "sh", "-c", _FOREIGN, "sh", str(kernel.root), str(folder),
-            "-C", str(inside), "M=/mnt", *args]
+    return in_root(kernel, folder,
+                   ["make", "-C", str(inside), "M=/mnt", *args])
 
 
 def build_module(kernel=None, make_args=(), source=tree.TREE, quiet=False):

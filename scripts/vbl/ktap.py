@@ -9,7 +9,7 @@ from .errors import KernelComplained
 # What a healthy kernel never says. A kernel has many data races; only those of
 # the module count.
 _BAD = re.compile(
-    r"\bBUG\b[: ](?! *KCSAN)|\bWARNING: |\bOops\b|Kernel panic|Call Trace:|"
+    r"\bBUG\b[: ](?! *KCSAN)|\bWARNING: |\bOops\b|Kernel panic|Call [Tt]race:|"
     r"general protection fault|Unable to handle kernel|"
     r"INFO: task .* blocked for more than|possible (recursive|circular) lock|"
     r"possible deadlock|inconsistent lock state|suspicious RCU usage|"
@@ -20,7 +20,7 @@ _BAD = re.compile(
     r"bad: scheduling|sleeping function called|nobody cared|"
     r"kernel BUG at")
 # Lines that continue a report.
-_DETAIL = re.compile(r"Call Trace:|\bOops\b|Kernel panic")
+_DETAIL = re.compile(r"Call [Tt]race:|\bOops\b|Kernel panic")
 _POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
                     r"(?:-\s+)?(?P<name>[^#]*?)\s*"
                     r"(?:#\s*(?P<word>\w+)\b[:\s]*(?P<why>.*))?$")

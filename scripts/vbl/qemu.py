@@ -223,21 +223,28 @@ class Lines:
         return lines
 
 
+# The control port, as arguments of QEMU.
+SERIAL = ("-serial", "chardev:vblctl")
+
+
 class Process:
     """A running QEMU with its control port and its QMP socket.
 
     Both are socket pairs handed over as descriptors: there is no path to be
     too long, no moment to wait for, and the end of QEMU is the end of file.
+
+    port        QEMU's arguments for what the control port is in the guest,
+                with the chardev vblctl
     """
 
-    def __init__(self, argv, folder, terminal=False):
+    def __init__(self, argv, folder, terminal=False, port=SERIAL):
         self.folder = Path(folder)
         ctl, ctl_far = socket.socketpair()
         mon, mon_far = socket.socketpair()
         self.argv = [
             *argv,
             "-chardev", f"socket,id=vblctl,fd={ctl_far.fileno()}",
-            "-serial", "chardev:vblctl",
+            *port,
             "-chardev", f"socket,id=vblqmp,fd={mon_far.fileno()}",
             "-mon", "chardev=vblqmp,mode=control",
         ]

@@ -50,12 +50,13 @@ def _mirrors():
     return main, found.get("Debian-Security", main.rstrip("/") + "-security/")
 
 
-def sources(suite):
-    """Lines for apt with which the packages of @suite can be installed."""
+def sources(suite, updates=True):
+    """Lines for apt with which the packages of @suite can be installed; of a
+    release with its security updates, unless @updates is False."""
     main, security = _mirrors()
     release = RELEASE[suite]
     lines = [f"deb {main} {release} main"]
-    if release != "sid":
+    if release != "sid" and updates:
         lines.append(f"deb {security} {release}-security main")
     if suite != release:
         lines.append(f"deb {main} {suite} main")
@@ -72,11 +73,15 @@ def prefer(suite):
 
 
 class Lists:
-    """The package lists of all suites for one architecture."""
+    """The package lists of suites for one architecture: of all of them, or of
+    @only one, without its security updates."""
 
-    def __init__(self, arch="amd64"):
+    def __init__(self, arch="amd64", only=None):
         self.arch = arch
-        self.folder = cache.root() / "apt" / arch
+        self.lines = sources(only, False) if only else sorted(
+            {line for suite in RELEASE for line in sources(suite)})
+        name = f"{arch}-{only}" if only else arch
+        self.folder = cache.root() / "apt" / name
         self.options = [
             "-o", f"Dir::State={self.folder}/state",
             "-o", f"Dir::Cache={self.folder}/cache",
@@ -91,12 +96,11 @@ class Lists:
             "-o", "Acquire::Languages=none",
             # An archive that is not refreshed daily is as good here.
             "-o", "Acquire::Check-Valid-Until=false"]
-        with cache.lock(f"apt-{arch}"):
+        with cache.lock(f"apt-{name}"):
             self._update()
 
     def _update(self):
-        text = "".join(f"{line}\n" for line in sorted(
-            {line for suite in RELEASE for line in sources(suite)}))
+        text = "".join(f"{line}\n" for line in self.lines)
         listed, stamp = self.folder / "sources.list", self.folder / "fetched"
         with contextlib.suppress(OSError):
             if listed.read_text() == text and \
