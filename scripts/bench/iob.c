@@ -446,7 +446,7 @@ int main(int argc, char **argv)
 
 	if (argc < 7 || argc > 9 || !strchr("rwRWdf", argv[2][0]) ||
 	    argv[2][strspn(argv[2] + 1, "spuib") + 1])
-		die("usage: iob DISK r|w|R|W|d|f[s|p][u|i][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
+		die("usage: iob DISK OP[s|p][u|i][b] SIZE DEPTH COUNT BATCH [WARM [JOBS]]");
 	op = argv[2][0];
 	scattered = strchr(argv[2], 's');
 	apart = strchr(argv[2], 'p');

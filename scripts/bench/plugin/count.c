@@ -102,7 +102,7 @@ static unsigned long all, user, registers;
 
 /* Lines used since the last submission, in slots chosen by their addresses. */
 #define LINE	64
-#define LINES	(1 << 16)
+#define LINES	0x10000
 static struct {
 	unsigned long line;
 	unsigned long turn;		/* in which it was used */
