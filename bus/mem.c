@@ -7,6 +7,20 @@
 #include "virtio_export.h"
 #include "virtio_lite.h"
 
+/* As many pages as @size needs: alloc_pages_exact() of a node. */
+static struct page *virtio_alloc_pages(int node, gfp_t gfp, size_t size)
+{
+	unsigned int order = get_order(size), i;
+	struct page *page = alloc_pages_node(node, gfp, order);
+
+	if (!page || !order)
+		return page;
+	split_page(page, order);
+	for (i = DIV_ROUND_UP(size, PAGE_SIZE); i < 1U << order; i++)
+		__free_page(page + i);
+	return page;
+}
+
 /**
  * virtio_mem_alloc() - allocate memory that the device can reach
  * @vdev: the device; its features are negotiated
@@ -36,7 +50,7 @@ int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 		return mem->addr ? 0 : -ENOMEM;
 	}
 
-	page = alloc_pages_node(node, gfp | __GFP_ZERO, get_order(size));
+	page = virtio_alloc_pages(node, gfp | __GFP_ZERO, size);
 	if (!page)
 		return -ENOMEM;
 	mem->addr = page_address(page);
@@ -58,7 +72,7 @@ void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem)
 		dma_free_coherent(vdev->dev.parent, mem->size, mem->addr,
 				  mem->dma);
 	else
-		free_pages((unsigned long)mem->addr, get_order(mem->size));
+		free_pages_exact(mem->addr, mem->size);
 	mem->addr = NULL;
 }
 EXPORT_SYMBOL_LITE(virtio_mem_free);
