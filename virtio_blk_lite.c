@@ -44,6 +44,7 @@
 #include "blk/debugfs.h"
 #include "blk/evidence.h"
 #include "blk/limits.h"
+#include "blk/mem.h"
 #include "blk/name.h"
 #include "blk/power.h"
 #include "blk/queues.h"
@@ -81,8 +82,8 @@ static int virtblk_init_tags(struct virtblk *vblk)
 	set->flags = COMPAT_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->cmd_size = sizeof(struct virtblk_req);
 	set->driver_data = vblk;
-	/* One tag for checks, if enough others are left; see blk/evidence.c. */
-	set->reserved_tags = set->queue_depth > 2;
+	/* One slot is for checks, if enough others are left; see blk/evidence.c. */
+	set->queue_depth = vblk->nslots - (vblk->nslots > 2);
 	set->timeout = virtblk_request_timeout();
 	return blk_mq_alloc_tag_set(set);
 }
@@ -151,8 +152,7 @@ static void virtblk_add_work(struct work_struct *work)
 		virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
 			    disk->disk_name, vdev->legacy ? "legacy" : "modern",
 			    get_capacity(disk), vblk->nvqs,
-			    vblk->nvqs > 1 ? "queues" : "queue",
-			    vblk->tag_set.queue_depth);
+			    vblk->nvqs > 1 ? "queues" : "queue", vblk->nslots);
 	}
 	complete(&vblk->add_done);
 }
@@ -248,6 +248,7 @@ static int virtblk_probe(struct virtio_device *vdev)
 	INIT_WORK(&vblk->config_work, virtblk_config_work);
 	INIT_WORK(&vblk->disk_work, virtblk_disk_work);
 	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
+	INIT_WORK(&vblk->pools_work, virtblk_pools_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
 	INIT_WORK(&vblk->add_work, virtblk_add_work);
 	init_completion(&vblk->add_done);

@@ -19,14 +19,30 @@
 /* Header, data and status need 3 descriptors, so a split ring needs 4. */
 #define VIRTBLK_MIN_RING	4
 /* Descriptors in the slot of each tag. */
-#define VIRTBLK_SLOT_DESC	14
+#define VIRTBLK_SLOT_DESC	6
 /* Largest number of data segments in a request: enough for every I/O size. */
 #define VIRTBLK_MAX_SEGMENTS	1022
-/* A longer table consists of blocks: one is enough for 128 KiB. */
-#define VIRTBLK_BLOCK_DESC	36
-/* Bytes of all blocks of a queue, or more if so many of the longest need it. */
-#define VIRTBLK_BLOCKS_BYTES	SZ_32K
-#define VIRTBLK_LONG_TABLES	4
+/* Largest number of pools of a queue; virtblk_req.table has room for 4. */
+#define VIRTBLK_POOLS	4
+/* A discard may have ranges for so many descriptors, if data has fewer segments. */
+#define VIRTBLK_RANGES_DESC	14
+
+/**
+ * struct virtblk_pool - blocks of descriptors, of which long tables consist
+ * @mem: memory of the blocks, which is shared with the device
+ * @mapped: for each descriptor the bus address of mapped data (ACCESS_PLATFORM);
+ *	    else NULL
+ * @block_desc: number of descriptors in a block
+ * @nblocks: number of blocks, at most BITS_PER_LONG; 0 until there is a pool
+ * @free: bit i is set if block i is free; 0 until there is a pool
+ */
+struct virtblk_pool {
+	struct virtio_mem mem;
+	dma_addr_t *mapped;
+	unsigned int block_desc;
+	unsigned int nblocks;
+	atomic_long_t free;
+};
 
 /**
  * struct virtblk_slot - memory of a tag that is shared with the device
@@ -88,9 +104,9 @@ struct virtblk_query {
  * @disposition: enum virtblk_disposition
  * @holds: completion has to read more than the status: a field below is in use,
  *	   or the request is a query or a zone append
- * @table: first block of the long table, counted from 1; 0 with the slot's table
+ * @table: first block of the long table, counted through all pools of the queue
  * @nmapped: number of data segments that are mapped (ACCESS_PLATFORM)
- * @blocks: number of blocks in the long table
+ * @blocks: number of blocks in the long table; 0 with the slot's table
  * @late: the request did not come back in time
  * @fail: the request ends with an error when the device was reset
  * @checked: the device answered a check for this request; see blk/evidence.c
@@ -103,7 +119,7 @@ struct virtblk_query {
  * @came_back: low bits of virtblk.came_back of its kind at the last time-out
  * @query: the query, if the request is REQ_OP_DRV_IN
  *
- * Outside of the driver @disposition, @holds, @table, @nmapped, @late, @fail,
+ * Outside of the driver @disposition, @holds, @blocks, @nmapped, @late, @fail,
  * @replays and @unmapped are 0.
  */
 struct virtblk_req {
@@ -162,7 +178,7 @@ enum virtblk_check_state {
 /**
  * struct virtblk_vq - a virtqueue, which serves one hardware queue
  * @vq: the virtqueue
- * @slots: array of slots, one per tag
+ * @slots: array of slots, one per tag, and the last one for the check
  * @slots_dma: address of @slots for the device
  * @max_desc_len: largest number of bytes in one descriptor
  * @slot_segments: largest number of data segments whose descriptors fit a slot;
@@ -170,18 +186,14 @@ enum virtblk_check_state {
  *		   not the head (IN_ORDER)
  * @state: enum virtblk_vq_state
  * @needs_reset: the queue has to be reset
- * @mapped: bus addresses of mapped data: VIRTBLK_SLOT_DESC per tag, then one per
- *	    descriptor of @blocks (ACCESS_PLATFORM); else NULL
- * @blocks: array of blocks, of which long tables consist
- * @blocks_dma: address of @blocks for the device
- * @block_desc: number of descriptors in a block
- * @nblocks: number of blocks; at most BITS_PER_LONG
+ * @mapped: bus addresses of mapped data, VIRTBLK_SLOT_DESC per slot
+ *	    (ACCESS_PLATFORM); else NULL
  * @vblk: the disk
  * @hctx: the hardware queue of the block layer
- * @mem: memory of @slots and of @blocks
- * @marked: bitmap of the tags that the last scan marked; behind it a bitmap of
- *	    the tags in flight, which a scan fills
- * @check: token of the check in the ring; NULL if no tag is reserved for it
+ * @mem: memory of @slots
+ * @marked: bitmap of the slots that the last scan marked; behind it a bitmap of
+ *	    those in flight, which a scan fills
+ * @check: token of the check in the ring; NULL if there is no slot for it
  * @check_for: request that the check was sent for
  * @check_submitted: virtblk_req.submitted of @check_for, which tells whether
  *		     the same request is still in flight
@@ -189,7 +201,9 @@ enum virtblk_check_state {
  * @check_state: enum virtblk_check_state
  * @lock: submission lock: serialises adding to @vq
  * @waiting: @hctx was stopped until a table or ring slots are free
- * @free_blocks: bit i is set if block i is free
+ * @pools: blocks for long tables; all but the first are allocated when there were
+ *	   too few
+ * @few_blocks: there were
  * @poll_lock: protects completion of a polled queue
  */
 struct virtblk_vq {
@@ -202,13 +216,9 @@ struct virtblk_vq {
 	u8 state;
 	bool needs_reset;
 	dma_addr_t *mapped;
-	struct vring_desc *blocks;
-	dma_addr_t blocks_dma;
-	unsigned int block_desc;
-	unsigned int nblocks;
 	struct virtblk *vblk;
 	struct blk_mq_hw_ctx *hctx;
-	struct virtio_mem mem[2];
+	struct virtio_mem mem;
 	unsigned long *marked;
 	struct request *check;
 	const struct request *check_for;
@@ -218,7 +228,8 @@ struct virtblk_vq {
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;
-	atomic_long_t free_blocks;
+	bool few_blocks;
+	struct virtblk_pool pools[VIRTBLK_POOLS];
 	spinlock_t poll_lock; /* see above */
 };
 
@@ -229,6 +240,18 @@ struct virtblk_vq {
 static inline unsigned int virtblk_max_chain(const struct virtblk_limits *lim)
 {
 	return lim->max_segments * lim->desc_per_segment + VIRTBLK_EXTRA_DESC;
+}
+
+/**
+ * virtblk_max_table() - largest length of a table, with what is behind it
+ * @lim: limits of the disk, adapted to its rings
+ *
+ * Return: number of descriptors, of which ranges take the place of some.
+ */
+static inline unsigned int virtblk_max_table(const struct virtblk_limits *lim)
+{
+	return max(virtblk_max_chain(lim),
+		   lim->max_discard_segs + VIRTBLK_PAYLOAD_DESC);
 }
 
 /* State of a disk; see blk/state.c. */
@@ -252,6 +275,8 @@ enum virtblk_state {
  * @tag_set: tags of all queues
  * @vqs: array of @nvqs queues
  * @nvqs: number of queues
+ * @nslots: number of slots of each queue: one for each tag, and one for the check
+ *	    if there are more than 2
  * @npolled: number of queues that are polled; these are the last
  * @index: number that the name of the disk is made from
  * @reserved: virtio_blk gives that number to no other disk
@@ -270,6 +295,7 @@ enum virtblk_state {
  * @config_work: acts on a config change
  * @disk_work: updates the size and the read-only state of @disk
  * @cache_work: acts on a cache mode that the device changed by itself
+ * @pools_work: allocates more pools for the queues that need them
  * @recover_last: jiffies of the last recovery
  * @recover_reaps: virtblk_count_reaps() at that time
  * @recover_count: number of recoveries in a row that did not help
@@ -294,6 +320,7 @@ struct virtblk {
 	struct blk_mq_tag_set tag_set;
 	struct virtblk_vq *vqs;
 	unsigned int nvqs;
+	unsigned int nslots;
 	unsigned int npolled;
 	int index;
 	bool reserved;
@@ -309,6 +336,7 @@ struct virtblk {
 	struct work_struct config_work;
 	struct work_struct disk_work;
 	struct work_struct cache_work;
+	struct work_struct pools_work;
 	unsigned long recover_last;
 	u32 recover_reaps;
 	unsigned int recover_count;

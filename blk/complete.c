@@ -65,12 +65,18 @@ void virtblk_request_done(struct request *rq)
 static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 					     struct request *rq)
 {
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
 	if (rq == vvq->check) {
 		WRITE_ONCE(vvq->check_state, VIRTBLK_CHECK_ANSWERED);
 		return false;
 	}
-	virtblk_end_command(vvq, rq);
-	virtblk_forget(vvq, rq);
+	/* Most are reads and writes that have only borrowed a table. */
+	if (req_op(rq) > REQ_OP_WRITE)
+		virtblk_end_command(vvq, rq);
+	__virtblk_release(vvq, rq);
+	if (unlikely(vbr->holds))
+		virtblk_forget(vvq, rq);
 	return true;
 }
 

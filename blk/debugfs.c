@@ -21,6 +21,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include "blk/debugfs.h"
+#include "blk/mem.h"
 #include "trace/virtio_lite_trace.h"
 
 static struct dentry *virtblk_debugfs;
@@ -46,24 +47,23 @@ static const char *virtblk_type_name(u32 type)
 }
 
 /* The table of a request, and how many descriptors it may have. */
-static const struct vring_desc *virtblk_table(const struct virtblk_vq *vvq,
+static const struct vring_desc *virtblk_table(struct virtblk_vq *vvq,
 					      const struct request *rq, int tag,
 					      unsigned int *most)
 {
 	const struct virtblk_req *vbr = blk_mq_rq_to_pdu((struct request *)rq);
 	unsigned int table = READ_ONCE(vbr->table), blocks = READ_ONCE(vbr->blocks);
 
-	if (!table) {
+	if (!blocks) {
 		*most = VIRTBLK_SLOT_DESC;
 		return vvq->slots[tag].table;
 	}
 	/* The request may be another one by now. */
-	*most = table - 1 + blocks <= vvq->nblocks ? blocks * vvq->block_desc : 0;
-	return &vvq->blocks[(table - 1) * vvq->block_desc];
+	return virtblk_peek_table(vvq, table, blocks, most);
 }
 
 /* Descriptors up to the status byte, which only the last one may cover. */
-static void virtblk_show_table(struct seq_file *m, const struct virtblk_vq *vvq,
+static void virtblk_show_table(struct seq_file *m, struct virtblk_vq *vvq,
 			       const struct request *rq, int tag)
 {
 	dma_addr_t status = vvq->slots_dma + tag * sizeof(struct virtblk_slot) +
@@ -82,7 +82,7 @@ static void virtblk_show_table(struct seq_file *m, const struct virtblk_vq *vvq,
 	}
 }
 
-static void virtblk_show_request(struct seq_file *m, const struct virtblk_vq *vvq,
+static void virtblk_show_request(struct seq_file *m, struct virtblk_vq *vvq,
 				 unsigned int head, const struct request *rq)
 {
 	const struct virtqueue *vq = &vvq->vq;
@@ -91,7 +91,7 @@ static void virtblk_show_request(struct seq_file *m, const struct virtblk_vq *vv
 	const struct virtblk_slot *slot;
 	u32 type;
 
-	if (tag < 0 || tag >= vvq->vblk->tag_set.queue_depth)
+	if (tag < 0 || tag >= vvq->vblk->nslots)
 		return;
 	slot = &vvq->slots[tag];
 	type = vring32_cpu(vq, READ_ONCE(slot->header.type));
@@ -296,7 +296,7 @@ static struct virtblk_watch *virtblk_alloc_watch(const struct virtblk *vblk)
 		return NULL;
 	watch->vqs = vblk->vqs;
 	watch->nvqs = vblk->nvqs;
-	watch->depth = vblk->tag_set.queue_depth;
+	watch->depth = vblk->nslots;
 	watch->began = ktime_get();
 	watch->started = kvcalloc(watch->nvqs, watch->depth * sizeof(u64), GFP_KERNEL);
 	if (!watch->started) {

@@ -10,8 +10,9 @@
  *		nothing about a flush.
  *	check	The driver sends a request of its own: another flush if the late
  *		request is a flush, else a read of the same sectors into its own
- *		memory. A tag of each queue is reserved for the check, so it works
- *		with a frozen queue, or when all other tags are in flight.
+ *		memory. It has a slot of its own in each queue, and a tag that the
+ *		block layer does not know: so it works with a frozen queue, or when
+ *		all other tags are in flight.
  *
  * The device can overwrite headers and status, so they are untrusted. A device
  * that does so only changes when it is reset.
@@ -23,8 +24,6 @@
 
 /* Mark in a header: the tag was not in flight at the last scan. */
 #define VIRTBLK_MARK	0xffffffff
-/* Tag of the check; virtblk_init_tags() reserves it. */
-#define VIRTBLK_CHECK_TAG	0
 
 static enum virtblk_kind virtblk_kind_of_type(u32 type)
 {
@@ -66,6 +65,12 @@ static enum virtblk_kind virtblk_kind(const struct request *rq)
 	}
 }
 
+/* Tag of the check: the slot of the last one, behind those of the block layer. */
+static unsigned int virtblk_check_tag(const struct virtblk *vblk)
+{
+	return vblk->nslots - 1;
+}
+
 static int virtblk_alloc_check(struct virtblk_vq *vvq)
 {
 	struct virtblk_req *vbr;
@@ -78,7 +83,7 @@ static int virtblk_alloc_check(struct virtblk_vq *vvq)
 	rq->q = vvq->vblk->disk->queue;
 	rq->mq_hctx = vvq->hctx;
 	rq->cmd_flags = (__force blk_opf_t)REQ_OP_DRV_IN;
-	rq->tag = VIRTBLK_CHECK_TAG;
+	rq->tag = virtblk_check_tag(vvq->vblk);
 	vbr = blk_mq_rq_to_pdu(rq);
 	vbr->holds = true;
 	vvq->check = rq;
@@ -89,24 +94,25 @@ static int virtblk_alloc_check(struct virtblk_vq *vvq)
  * virtblk_alloc_evidence() - allocate memory for scans and checks
  * @vblk: the disk; its queues and tags are allocated
  *
- * A queue with few tags reserves none: it has no check, only scans. Return: 0 or
+ * A queue with few slots has none for the check, only scans. Return: 0 or
  * -ENOMEM; virtblk_free_evidence() undoes it, also after an error.
  */
 int virtblk_alloc_evidence(struct virtblk *vblk)
 {
-	unsigned int depth = vblk->tag_set.queue_depth, i;
+	bool check = vblk->nslots > vblk->tag_set.queue_depth;
 	struct virtblk_vq *vvq;
+	unsigned int i;
 
 	if (virtio_mem_alloc(vblk->vdev, &vblk->check_mem, vblk->limits.logical,
 			     NUMA_NO_NODE, true))
 		return -ENOMEM;
 	for (i = 0; i < vblk->nvqs; i++) {
 		vvq = &vblk->vqs[i];
-		vvq->marked = bitmap_zalloc(2 * ALIGN(depth, BITS_PER_LONG),
+		vvq->marked = bitmap_zalloc(2 * ALIGN(vblk->nslots, BITS_PER_LONG),
 					    GFP_KERNEL);
 		if (!vvq->marked)
 			return -ENOMEM;
-		if (vblk->tag_set.reserved_tags && virtblk_alloc_check(vvq))
+		if (check && virtblk_alloc_check(vvq))
 			return -ENOMEM;
 	}
 	return 0;
@@ -132,22 +138,22 @@ void virtblk_free_evidence(struct virtblk *vblk)
 /* The caller holds the submission lock, so no tag is added to the ring. */
 static void virtblk_scan_queue(struct virtblk_vq *vvq)
 {
-	unsigned int depth = vvq->vblk->tag_set.queue_depth, i;
+	unsigned int nslots = vvq->vblk->nslots, i;
 	unsigned long *marked = vvq->marked;
-	unsigned long *in_flight = marked + BITS_TO_LONGS(depth);
+	unsigned long *in_flight = marked + BITS_TO_LONGS(nslots);
 	const struct virtqueue *vq = &vvq->vq;
 	struct virtio_blk_header *header;
 	const struct request *rq;
 	enum virtblk_kind kind;
 	u32 type;
 
-	bitmap_zero(in_flight, depth);
+	bitmap_zero(in_flight, nslots);
 	for (i = 0; i < vq->num; i++) {
 		rq = READ_ONCE(vq->token[i]);
 		if (rq)
 			__set_bit(rq->tag, in_flight);
 	}
-	for (i = 0; i < depth; i++) {
+	for (i = 0; i < nslots; i++) {
 		header = &vvq->slots[i].header;
 		if (test_bit(i, in_flight)) {
 			__clear_bit(i, marked);
@@ -245,10 +251,10 @@ bool virtblk_younger_came_back(struct virtblk *vblk, struct request *rq)
 /* The caller holds the submission lock; there is room in the ring. */
 static void virtblk_add_check(struct virtblk_vq *vvq, struct request *rq)
 {
-	size_t offset = VIRTBLK_CHECK_TAG * sizeof(struct virtblk_slot);
-	struct virtblk_slot *slot = &vvq->slots[VIRTBLK_CHECK_TAG];
-	dma_addr_t slot_dma = vvq->slots_dma + offset;
 	const struct virtblk *vblk = vvq->vblk;
+	unsigned int tag = virtblk_check_tag(vblk);
+	struct virtblk_slot *slot = &vvq->slots[tag];
+	dma_addr_t slot_dma = vvq->slots_dma + tag * sizeof(*slot);
 	bool flush = req_op(rq) == REQ_OP_FLUSH;
 	u32 type = flush ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN;
 	u64 sector = flush ? 0 : blk_rq_pos(rq);
@@ -270,8 +276,8 @@ static void virtblk_add_check(struct virtblk_vq *vvq, struct request *rq)
 			   slot_dma + offsetof(struct virtblk_slot, status),
 			   sizeof(slot->status), VRING_DESC_F_WRITE);
 	virtqueue_add(vq, slot->table,
-		      slot_dma + offsetof(struct virtblk_slot, table), n,
-		      VIRTBLK_CHECK_TAG, vvq->check);
+		      slot_dma + offsetof(struct virtblk_slot, table), n, tag,
+		      vvq->check);
 }
 
 static bool virtblk_send_check(struct virtblk_vq *vvq, struct request *rq)
@@ -332,9 +338,10 @@ bool virtblk_check(struct virtblk_vq *vvq, struct request *rq)
  */
 bool virtblk_check_in_flight(struct virtblk_vq *vvq)
 {
+	unsigned int tag = virtblk_check_tag(vvq->vblk);
+
 	return READ_ONCE(vvq->check_state) == VIRTBLK_CHECK_SENT &&
-	       READ_ONCE(vvq->slots[VIRTBLK_CHECK_TAG].status) ==
-	       VIRTIO_BLK_S_UNWRITTEN;
+	       READ_ONCE(vvq->slots[tag].status) == VIRTIO_BLK_S_UNWRITTEN;
 }
 
 /**
@@ -344,6 +351,6 @@ bool virtblk_check_in_flight(struct virtblk_vq *vvq)
 void virtblk_forget_evidence(struct virtblk_vq *vvq)
 {
 	if (vvq->marked)
-		bitmap_zero(vvq->marked, vvq->vblk->tag_set.queue_depth);
+		bitmap_zero(vvq->marked, vvq->vblk->nslots);
 	vvq->check_state = VIRTBLK_CHECK_NONE;
 }

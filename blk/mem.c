@@ -1,57 +1,122 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of a disk's queues. Probe allocates all of it, so no request allocates
- * memory.
+ * Memory of a disk's queues. Probe allocates nearly all of it, and no request
+ * allocates memory.
  *
  *	slots[tag]	header, status and a short table, for each tag
- *	blocks[]	parts of long tables: a request with many segments borrows
- *			as many adjacent blocks as its table needs; if there are
- *			too few, the queue waits
+ *	pools[0]	blocks, of which long tables consist: a request with many
+ *			segments borrows as many adjacent ones as its table needs.
+ *			There are enough for the longest table
+ *	pools[1..]	more blocks, each allocated once requests had to wait
+ *
+ * If all pools have too few blocks, the queue waits until requests return some. It
+ * never waits for memory: without requests all of the first pool is free.
  *
  * With ACCESS_PLATFORM slots and blocks are in coherent memory, which stays
  * mapped; only the data of a request is mapped and unmapped.
  */
 #include <linux/bitops.h>
 #include <linux/dma-mapping.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "blk/mem.h"
 #include "compat/compat.h"
 
-static int virtblk_alloc_slots(struct virtblk *vblk, struct virtblk_vq *vvq,
-			       int node)
-{
-	unsigned int depth = vblk->tag_set.queue_depth;
+/* Least number of descriptors in a block: enough for 128 KiB. */
+#define BLOCK_DESC	36
+/*
+ * Bytes of the first pool, and of each further one: more if so many of the longest
+ * tables need it.
+ */
+#define FIRST_BYTES	SZ_8K
+#define FIRST_TABLES	1
+#define MORE_BYTES	SZ_32K
+#define MORE_TABLES	4
 
-	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[0],
-			     depth * sizeof(*vvq->slots), node, false))
+static dma_addr_t *virtblk_alloc_mapped(unsigned int n, int node)
+{
+	return kvzalloc_node(array_size(n, sizeof(dma_addr_t)), GFP_KERNEL,
+			     node);
+}
+
+static int virtblk_alloc_pool(struct virtblk *vblk, struct virtblk_vq *vvq,
+			      struct virtblk_pool *pool, int node)
+{
+	unsigned int n = virtblk_max_table(&vblk->limits);
+	bool first = pool == vvq->pools;
+	unsigned int tables = first ? FIRST_TABLES : MORE_TABLES;
+	unsigned int each, nblocks, bytes;
+
+	pool->block_desc = max_t(unsigned int, BLOCK_DESC,
+				 DIV_ROUND_UP(n * tables, BITS_PER_LONG));
+	bytes = pool->block_desc * sizeof(struct vring_desc);
+	each = DIV_ROUND_UP(n, pool->block_desc);
+	nblocks = max(each * tables, (first ? FIRST_BYTES : MORE_BYTES) / bytes);
+	nblocks = min3(nblocks, each * vblk->nslots, (unsigned int)BITS_PER_LONG);
+	if (virtio_mem_alloc(vblk->vdev, &pool->mem, nblocks * bytes, node,
+			     false))
 		return -ENOMEM;
-	vvq->slots = vvq->mem[0].addr;
-	vvq->slots_dma = vvq->mem[0].dma;
+	if (vvq->mapped) {
+		pool->mapped = virtblk_alloc_mapped(nblocks * pool->block_desc,
+						    node);
+		if (!pool->mapped) {
+			virtio_mem_free(vblk->vdev, &pool->mem);
+			return -ENOMEM;
+		}
+	}
+	/* Pairs with virtblk_init_mem(); this pool may be one more. */
+	smp_store_release(&pool->nblocks, nblocks);
+	/* Pairs with virtblk_take_blocks(). */
+	atomic_long_set_release(&pool->free, GENMASK(nblocks - 1, 0));
 	return 0;
 }
 
-/* Allocate blocks for tables of up to @n descriptors. */
-static int virtblk_alloc_blocks(struct virtblk *vblk, struct virtblk_vq *vvq,
-				unsigned int n, int node)
+static void virtblk_free_pool(struct virtblk *vblk, struct virtblk_pool *pool)
 {
-	unsigned int depth = vblk->tag_set.queue_depth, each, most;
+	kvfree(pool->mapped);
+	virtio_mem_free(vblk->vdev, &pool->mem);
+	pool->mapped = NULL;
+	pool->nblocks = 0;
+	atomic_long_set(&pool->free, 0);
+}
 
-	vvq->block_desc = max_t(unsigned int, VIRTBLK_BLOCK_DESC,
-				DIV_ROUND_UP(n * VIRTBLK_LONG_TABLES,
-					     BITS_PER_LONG));
-	each = DIV_ROUND_UP(n, vvq->block_desc);
-	most = max_t(unsigned int, each * VIRTBLK_LONG_TABLES,
-		     VIRTBLK_BLOCKS_BYTES /
-		     (vvq->block_desc * sizeof(*vvq->blocks)));
-	vvq->nblocks = min3(most, each * depth, (unsigned int)BITS_PER_LONG);
-	if (virtio_mem_alloc(vblk->vdev, &vvq->mem[1], vvq->nblocks *
-			     vvq->block_desc * sizeof(*vvq->blocks), node,
-			     false))
-		return -ENOMEM;
-	vvq->blocks = vvq->mem[1].addr;
-	vvq->blocks_dma = vvq->mem[1].dma;
-	atomic_long_set(&vvq->free_blocks, GENMASK(vvq->nblocks - 1, 0));
-	return 0;
+/* The first pool that was not allocated yet, or NULL. */
+static struct virtblk_pool *virtblk_next_pool(struct virtblk_vq *vvq)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++) {
+		if (!READ_ONCE(vvq->pools[i].nblocks))
+			return &vvq->pools[i];
+	}
+	return NULL;
+}
+
+/**
+ * virtblk_pools_work() - allocate one more pool for each queue that needs it
+ * @work: pools_work of the disk
+ *
+ * Requests may wait for it, so it does not wait for requests: without memory the
+ * queue does with what it has.
+ */
+void virtblk_pools_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, pools_work);
+	unsigned int flags = memalloc_noio_save(), i;
+	struct virtblk_pool *pool;
+	struct virtblk_vq *vvq;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		vvq = &vblk->vqs[i];
+		if (!READ_ONCE(vvq->few_blocks))
+			continue;
+		WRITE_ONCE(vvq->few_blocks, false);
+		pool = virtblk_next_pool(vvq);
+		if (pool && !virtblk_alloc_pool(vblk, vvq, pool,
+						virtio_queue_node(vblk->vdev, i)))
+			virtblk_restart_queue(vvq);
+	}
+	memalloc_noio_restore(flags);
 }
 
 /**
@@ -66,12 +131,14 @@ void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 {
 	unsigned int tag, i;
 
-	for (i = 0; i < ARRAY_SIZE(vvq->mem); i++) {
-		if (vvq->mem[i].addr)
-			memset(vvq->mem[i].addr, 0, vvq->mem[i].size);
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++) {
+		/* Others than the first may be allocated just now. */
+		if (smp_load_acquire(&vvq->pools[i].nblocks))
+			memset(vvq->pools[i].mem.addr, 0, vvq->pools[i].mem.size);
 	}
+	memset(vvq->mem.addr, 0, vvq->mem.size);
 	/* Each request of a tag has the same descriptor for its header. */
-	for (tag = 0; tag < vblk->tag_set.queue_depth; tag++)
+	for (tag = 0; tag < vblk->nslots; tag++)
 		virtqueue_set_desc(&vvq->vq, vvq->slots[tag].table, 0,
 				   vvq->slots_dma + tag * sizeof(*vvq->slots),
 				   sizeof(struct virtio_blk_header),
@@ -79,8 +146,8 @@ void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 }
 
 /**
- * virtblk_alloc_mem() - allocate slots and blocks of a queue
- * @vblk: the disk; its limits and queue depth are final
+ * virtblk_alloc_mem() - allocate slots and the first pool of a queue
+ * @vblk: the disk; its limits and the number of slots are final
  * @vvq: the queue; its ring is set up
  * @node: preferred NUMA node
  *
@@ -89,57 +156,74 @@ void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq)
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 {
 	const bool map = virtio_has_feature(vblk->vdev, VIRTIO_F_ACCESS_PLATFORM);
-	const struct virtblk_limits *lim = &vblk->limits;
-	unsigned int n, depth = vblk->tag_set.queue_depth;
 
-	vvq->max_desc_len = lim->max_desc_len;
+	vvq->max_desc_len = vblk->limits.max_desc_len;
 	vvq->slot_segments = map || vvq->vq.in_order ? 0 :
 			     VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
-	if (virtblk_alloc_slots(vblk, vvq, node))
+	if (virtio_mem_alloc(vblk->vdev, &vvq->mem,
+			     vblk->nslots * sizeof(*vvq->slots), node, false))
 		return -ENOMEM;
-	n = virtblk_max_chain(lim);
-	if (n > VIRTBLK_SLOT_DESC && virtblk_alloc_blocks(vblk, vvq, n, node))
+	vvq->slots = vvq->mem.addr;
+	vvq->slots_dma = vvq->mem.dma;
+	if (map) {
+		vvq->mapped = virtblk_alloc_mapped(vblk->nslots * VIRTBLK_SLOT_DESC,
+						   node);
+		if (!vvq->mapped)
+			return -ENOMEM;
+	}
+	if (virtblk_max_table(&vblk->limits) > VIRTBLK_SLOT_DESC &&
+	    virtblk_alloc_pool(vblk, vvq, vvq->pools, node))
 		return -ENOMEM;
 	virtblk_init_mem(vblk, vvq);
-	if (!map)
-		return 0;
-	n = depth * VIRTBLK_SLOT_DESC + vvq->nblocks * vvq->block_desc;
-	vvq->mapped = kvzalloc_node(array_size(n, sizeof(*vvq->mapped)),
-				    GFP_KERNEL, node);
-	return vvq->mapped ? 0 : -ENOMEM;
+	return 0;
 }
 
 /**
- * virtblk_free_mem() - undo virtblk_alloc_mem()
- * @vblk: the disk
+ * virtblk_free_mem() - undo virtblk_alloc_mem() and virtblk_pools_work()
+ * @vblk: the disk; pools_work does not run
  * @vvq: the queue, which the device does not own
  */
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq)
 {
 	unsigned int i;
 
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++)
+		virtblk_free_pool(vblk, &vvq->pools[i]);
 	kvfree(vvq->mapped);
-	for (i = 0; i < ARRAY_SIZE(vvq->mem); i++)
-		virtio_mem_free(vblk->vdev, &vvq->mem[i]);
 	vvq->mapped = NULL;
-	vvq->nblocks = 0;
+	virtio_mem_free(vblk->vdev, &vvq->mem);
 }
 
-/* Returns the first of @need adjacent free blocks, or BITS_PER_LONG. */
-static unsigned int virtblk_find_blocks(unsigned long free, unsigned int need)
+/* Returns a bitmap: which blocks are the first of @need adjacent free ones. */
+static unsigned long virtblk_find_blocks(unsigned long free, unsigned int need)
 {
-	unsigned long start = free;
-	unsigned int i;
+	unsigned int have, step;
 
-	for (i = 1; i < need; i++)
-		start &= free >> i;
-	return start ? __ffs(start) : BITS_PER_LONG;
+	for (have = 1; have < need; have += step) {
+		step = min(have, need - have);
+		free &= free >> step;
+	}
+	return free;
 }
 
-static unsigned int virtblk_need_blocks(const struct virtblk_vq *vvq,
+static unsigned int virtblk_need_blocks(const struct virtblk_pool *pool,
 					unsigned int n)
 {
-	return n <= vvq->block_desc ? 1 : DIV_ROUND_UP(n, vvq->block_desc);
+	return n <= pool->block_desc ? 1 : DIV_ROUND_UP(n, pool->block_desc);
+}
+
+/* No table has as many blocks as there are bits. */
+static unsigned long virtblk_blocks(unsigned int first, unsigned int n)
+{
+	return (BIT(n) - 1) << first;
+}
+
+static bool virtblk_has_blocks(struct virtblk_pool *pool, unsigned int n)
+{
+	/* Pairs with virtblk_alloc_pool(). */
+	unsigned long free = atomic_long_read_acquire(&pool->free);
+
+	return free && virtblk_find_blocks(free, virtblk_need_blocks(pool, n));
 }
 
 /**
@@ -149,10 +233,40 @@ static unsigned int virtblk_need_blocks(const struct virtblk_vq *vvq,
  *
  * Return: true if there are.
  */
-bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n)
+bool virtblk_has_table(struct virtblk_vq *vvq, unsigned int n)
 {
-	return virtblk_find_blocks(atomic_long_read(&vvq->free_blocks),
-				   virtblk_need_blocks(vvq, n)) < BITS_PER_LONG;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++) {
+		if (virtblk_has_blocks(&vvq->pools[i], n))
+			return true;
+	}
+	return false;
+}
+
+static bool virtblk_take_blocks(struct virtblk_vq *vvq, unsigned int i,
+				struct virtblk_req *vbr, unsigned int n)
+{
+	struct virtblk_pool *pool = &vvq->pools[i];
+	/* Pairs with virtblk_alloc_pool(): 0 until there is a pool. */
+	long free = atomic_long_read_acquire(&pool->free);
+	unsigned int need, first;
+	unsigned long fit;
+
+	if (!free)
+		return false;
+	need = virtblk_need_blocks(pool, n);
+	do {
+		fit = virtblk_find_blocks(free, need);
+		if (!fit)
+			return false;
+		first = __ffs(fit);
+	} while (!atomic_long_try_cmpxchg(&pool->free, &free, free &
+					  ~virtblk_blocks(first, need)));
+	vbr->table = i * BITS_PER_LONG + first;
+	vbr->blocks = need;
+	vbr->holds = true;
+	return true;
 }
 
 /**
@@ -161,25 +275,23 @@ bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n)
  * @vbr: the request, which keeps the table until virtblk_return_table()
  * @n: number of descriptors in the table
  *
- * Context: any; the caller needs no lock. Return: 0, or -EAGAIN if too few
- * adjacent blocks are free.
+ * Context: any; the caller needs no lock. Return: true; false if too few adjacent
+ * blocks are free.
  */
-int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
-		       unsigned int n)
+bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
+			unsigned int n)
 {
-	unsigned int need = virtblk_need_blocks(vvq, n), first;
-	long free = atomic_long_read(&vvq->free_blocks);
+	unsigned int i;
 
-	do {
-		first = virtblk_find_blocks(free, need);
-		if (first == BITS_PER_LONG)
-			return -EAGAIN;
-	} while (!atomic_long_try_cmpxchg(&vvq->free_blocks, &free, free &
-					  ~((BIT(need) - 1) << first)));
-	vbr->table = first + 1;
-	vbr->blocks = need;
-	vbr->holds = true;
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++) {
+		if (virtblk_take_blocks(vvq, i, vbr, n))
+			return true;
+	}
+	if (virtblk_next_pool(vvq)) {
+		WRITE_ONCE(vvq->few_blocks, true);
+		queue_work(system_unbound_wq, &vvq->vblk->pools_work);
+	}
+	return false;
 }
 
 /**
@@ -187,12 +299,36 @@ int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
  * @vvq: the queue
  * @vbr: the request, which the device does not own
  */
-void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
+static void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr)
 {
-	unsigned int first = vbr->table - 1;
+	struct virtblk_pool *pool;
+	unsigned int first;
 
-	vbr->table = 0;
-	atomic_long_or((BIT(vbr->blocks) - 1) << first, &vvq->free_blocks);
+	pool = virtblk_pool_of(vvq, vbr->table, &first);
+	atomic_long_or(virtblk_blocks(first, vbr->blocks), &pool->free);
+	vbr->blocks = 0;
+}
+
+/**
+ * virtblk_peek_table() - find a long table that may be another one meanwhile
+ * @vvq: the queue
+ * @table: virtblk_req.table
+ * @blocks: virtblk_req.blocks
+ * @most: set to the number of descriptors there, 0 if there is no such table
+ *
+ * Return: its first descriptor.
+ */
+const struct vring_desc *virtblk_peek_table(struct virtblk_vq *vvq,
+					    unsigned int table,
+					    unsigned int blocks,
+					    unsigned int *most)
+{
+	struct virtblk_pool *pool;
+	unsigned int first;
+
+	pool = virtblk_pool_of(vvq, table, &first);
+	*most = first + blocks <= pool->nblocks ? blocks * pool->block_desc : 0;
+	return virtblk_block(pool, first);
 }
 
 /**
@@ -230,13 +366,13 @@ static struct device *virtblk_dma_dev(struct virtblk_vq *vvq)
 dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	struct virtblk_pool *pool;
+	unsigned int first;
 
-	unsigned int depth = vvq->vblk->tag_set.queue_depth;
-
-	if (vbr->table)
-		return &vvq->mapped[depth * VIRTBLK_SLOT_DESC +
-				    (vbr->table - 1) * vvq->block_desc];
-	return &vvq->mapped[rq->tag * VIRTBLK_SLOT_DESC];
+	if (!vbr->blocks)
+		return &vvq->mapped[rq->tag * VIRTBLK_SLOT_DESC];
+	pool = virtblk_pool_of(vvq, vbr->table, &first);
+	return &pool->mapped[first * pool->block_desc];
 }
 
 /**
@@ -316,7 +452,7 @@ void __virtblk_release(struct virtblk_vq *vvq, struct request *rq)
 	vbr->holds = vbr->late || vbr->replays || vbr->unmapped;
 	if (vbr->nmapped)
 		virtblk_unmap(vvq, rq);
-	if (vbr->table) {
+	if (vbr->blocks) {
 		virtblk_return_table(vvq, vbr);
 		virtblk_restart_queue(vvq);
 	}

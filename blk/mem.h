@@ -11,6 +11,44 @@ static inline dma_addr_t virtblk_slot_dma(const struct virtblk_vq *vvq,
 	return vvq->slots_dma + rq->tag * sizeof(struct virtblk_slot);
 }
 
+/* The pool of a long table; *first is set to its first block there. */
+static inline struct virtblk_pool *virtblk_pool_of(struct virtblk_vq *vvq,
+						   unsigned int table,
+						   unsigned int *first)
+{
+	*first = table % BITS_PER_LONG;
+	return &vvq->pools[table / BITS_PER_LONG];
+}
+
+/* The first descriptor of a block. */
+static inline void *virtblk_block(const struct virtblk_pool *pool,
+				  unsigned int i)
+{
+	return (struct vring_desc *)pool->mem.addr + i * pool->block_desc;
+}
+
+/**
+ * virtblk_long_table() - find a long table
+ * @vvq: the queue
+ * @table: virtblk_req.table
+ * @dma: set to the address for the device
+ *
+ * Return: its first descriptor.
+ */
+static inline struct vring_desc *virtblk_long_table(struct virtblk_vq *vvq,
+						    unsigned int table,
+						    dma_addr_t *dma)
+{
+	struct virtblk_pool *pool;
+	unsigned int first;
+	void *desc;
+
+	pool = virtblk_pool_of(vvq, table, &first);
+	desc = virtblk_block(pool, first);
+	*dma = pool->mem.dma + (desc - pool->mem.addr);
+	return desc;
+}
+
 /**
  * virtblk_fill_header() - write the header of a request
  * @vq: the queue of the request
@@ -68,10 +106,14 @@ static inline struct virtblk_piece virtblk_no_piece(const struct virtblk_vq *vvq
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
 void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq);
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq);
-bool virtblk_has_table(const struct virtblk_vq *vvq, unsigned int n);
-int virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
-		       unsigned int n);
-void virtblk_return_table(struct virtblk_vq *vvq, struct virtblk_req *vbr);
+void virtblk_pools_work(struct work_struct *work);
+bool virtblk_has_table(struct virtblk_vq *vvq, unsigned int n);
+bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
+			unsigned int n);
+const struct vring_desc *virtblk_peek_table(struct virtblk_vq *vvq,
+					    unsigned int table,
+					    unsigned int blocks,
+					    unsigned int *most);
 int virtblk_map(struct virtblk_vq *vvq, struct request *rq);
 dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq);
 void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq);

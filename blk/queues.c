@@ -83,10 +83,10 @@ unsigned int virtblk_ring_size(const struct virtblk *vblk)
 }
 
 /*
- * Choose the queue depth: one request per ring slot with INDIRECT_DESC, else as
- * many requests as fit with their shortest chain of header, data and status.
+ * Choose the number of requests in flight: one per ring slot with INDIRECT_DESC,
+ * else as many as fit with their shortest chain of header, data and status.
  */
-static unsigned int virtblk_choose_depth(struct virtblk *vblk)
+static unsigned int virtblk_choose_slots(struct virtblk *vblk)
 {
 	unsigned int depth = virtblk_ring_size(vblk);
 
@@ -115,7 +115,7 @@ static int virtblk_fit_segments(struct virtblk *vblk)
 			   lim->desc_per_segment, lim->max_desc_len, num);
 		return -EINVAL;
 	}
-	desc = max_t(unsigned int, virtblk_max_chain(lim), VIRTBLK_SLOT_DESC);
+	desc = max_t(unsigned int, virtblk_max_chain(lim), VIRTBLK_RANGES_DESC);
 	lim->max_discard_segs = min3(lim->max_discard_segs,
 				     desc - VIRTBLK_PAYLOAD_DESC,
 				     (u32)(lim->max_desc_len /
@@ -127,6 +127,8 @@ static void virtblk_free_all_mem(struct virtblk *vblk)
 {
 	unsigned int i;
 
+	/* No request starts it any more. */
+	cancel_work_sync(&vblk->pools_work);
 	for (i = 0; i < vblk->nvqs; i++)
 		virtblk_free_mem(vblk, &vblk->vqs[i]);
 }
@@ -200,30 +202,29 @@ static int virtblk_alloc_all_mem(struct virtblk *vblk)
  */
 int virtblk_init_queues(struct virtblk *vblk)
 {
-	struct blk_mq_tag_set *set = &vblk->tag_set;
 	unsigned int wanted;
 	int err;
 
 	err = virtblk_find_queues(vblk);
 	if (err)
 		return err;
-	wanted = virtblk_choose_depth(vblk);
-	set->queue_depth = wanted;
+	wanted = virtblk_choose_slots(vblk);
+	vblk->nslots = wanted;
 	err = virtblk_fit_segments(vblk);
 
 	/* Where memory is fragmented, a disk gets fewer tags, which need less. */
 	while (!err && virtblk_alloc_all_mem(vblk)) {
-		set->queue_depth /= 2;
-		if (!set->queue_depth)
+		vblk->nslots /= 2;
+		if (!vblk->nslots)
 			err = -ENOMEM;
 	}
 	if (err) {
 		virtio_err(vblk->vdev, "no queues: %d\n", err);
 		virtio_reset_device(vblk->vdev);
 		virtblk_del_queues(vblk);
-	} else if (set->queue_depth < wanted) {
+	} else if (vblk->nslots < wanted) {
 		virtio_notice(vblk->vdev, "no memory for %u requests a queue: it takes %u\n",
-			      wanted, set->queue_depth);
+			      wanted, vblk->nslots);
 	}
 	return err;
 }

@@ -27,12 +27,11 @@
 
 /*
  * No chain is longer than its ring, also when it is indirect (SPLIT-INDIR-03,
- * PACK-SG-02), and each tag is the index of a descriptor.
+ * PACK-SG-02), and each slot is that of a descriptor.
  */
 static unsigned int virtblk_least_size(const struct virtblk *vblk)
 {
-	return max(virtblk_max_chain(&vblk->limits),
-		   vblk->tag_set.queue_depth);
+	return max(virtblk_max_chain(&vblk->limits), vblk->nslots);
 }
 
 static unsigned int virtblk_most_size(const struct virtblk *vblk)
@@ -53,7 +52,7 @@ static int virtblk_check_size(struct virtblk *vblk, unsigned int size)
 
 	if (size < least) {
 		virtio_notice(vdev, "%s: ring_size %u is too small: %u requests of up to %u segments need %u\n",
-			      name, size, vblk->tag_set.queue_depth,
+			      name, size, vblk->nslots,
 			      vblk->limits.max_segments, least);
 		return -EINVAL;
 	}

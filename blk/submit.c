@@ -50,18 +50,15 @@ virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
 	return at;
 }
 
-/* The place of a request whose table is in its slot, or borrowed from blocks. */
+/* The place of a request whose table is in its slot, or borrowed from a pool. */
 static __always_inline struct virtblk_place
-virtblk_place_of(const struct virtblk_vq *vvq, struct request *rq)
+virtblk_place_of(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_place at = virtblk_slot_of(vvq, rq);
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	if (vbr->table) {
-		size_t first = (vbr->table - 1) * vvq->block_desc;
-
-		at.desc = vvq->blocks + first;
-		at.desc_dma = vvq->blocks_dma + first * sizeof(*at.desc);
+	if (vbr->blocks) {
+		at.desc = virtblk_long_table(vvq, vbr->table, &at.desc_dma);
 		virtqueue_set_desc(&vvq->vq, at.desc, 0, at.slot_dma,
 				   sizeof(at.slot->header), VRING_DESC_F_NEXT);
 	}
@@ -313,7 +310,7 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 		}
 	}
 
-	if (n > VIRTBLK_SLOT_DESC && virtblk_take_table(vvq, vbr, n) < 0)
+	if (n > VIRTBLK_SLOT_DESC && !virtblk_take_table(vvq, vbr, n))
 		return BLK_STS_DEV_RESOURCE;
 	if (data && vvq->mapped) {
 		if (virtblk_map(vvq, rq))

@@ -75,7 +75,7 @@ is "node size" "$(blockdev --getsize64 "$disk")" \
 if [ -n "${VBL_HARNESS-}" ]; then
 	is "logical block" "$(cat "$block/queue/logical_block_size")" 512
 	is "segments" "$(cat "$block/queue/max_segments")" 254
-	is "requests" "$(cat "$block/queue/nr_requests")" 256
+	is "requests" "$(cat "$block/queue/nr_requests")" 255
 	queues=0
 	for q in "$block"/mq/*; do
 		[ -d "$q" ] && queues=$((queues + 1))

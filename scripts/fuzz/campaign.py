@@ -211,8 +211,8 @@ class Campaign:
         slow where the device works in order, so that nothing completes after a
         held request, or where the ring has no room for a check."""
         return lies.action == "auto" and not dev.has("IN_ORDER") and int(
-            g.sh(f"cat /sys/block/{name}/mq/0/nr_reserved_tags || echo 0")
-            .split()[-1]) > 0
+            g.sh(f"cat /sys/block/{name}/mq/0/nr_tags || echo 0")
+            .split()[-1]) > 2
 
     def _watch(self, dev, lies, job, must_end):
         """Wait until the load ends, as it has to with @must_end, or the device

@@ -2,6 +2,8 @@
 """Memory that driver and device share: what a device spoils, and what there is."""
 
 import pytest
+from bench import build
+from device import HoldRequests
 from scripted import MODERN, BadId, arm
 
 RESET = MODERN + ("RING_RESET",)
@@ -101,5 +103,26 @@ def test_stray_writes_and_one_queue(scripted, kernel, ring):
     read(s)
     assert errors(s, "resets") == errors(s, "queue_resets") == 1
     forgive(s)
+    s.copy()
+    s.end()
+
+
+@pytest.mark.parametrize("ring", [
+    pytest.param(r, marks=[pytest.mark.full] * (r != "split"))
+    for r in ("split", "packed", "in order", "mapped")])
+def test_more_tables(scripted, kernel, ring):
+    """Requests of many segments: few have tables at first, then all of these."""
+    s = scripted(kernel=kernel, files={"bin/iob": build.iob()})
+    s.be(RINGS[ring], queue_size=256, config={"seg_max": 254},
+         script=HoldRequests(hold=False))
+    arm(s, hold=True)
+    job = s.g.start(f"iob /dev/{s.name} rs 262144 12 12 12")
+    s.dev.wait(lambda d: len(d.held) == 12, why="all requests to be in flight")
+    with s.dev.lock:
+        # Without huge pages some of the 64 lie side by side.
+        assert all(len(r.room) > 36 for r in s.dev.held)
+    arm(s, hold=False)
+    s.dev.release()
+    job.wait()
     s.copy()
     s.end()

@@ -62,7 +62,7 @@ def test_resize(scripted, kernel, ring):
         assert len(s.dev.log.find("queue reset", q.index)) == len(steps)
     assert not s.dev.status_reg.history, "the device was reset"
     assert errors(s, "resets") == 0
-    assert s.sh("cat /sys/block/$D/queue/nr_requests") == "16\n"
+    assert s.sh("cat /sys/block/$D/queue/nr_requests") == "15\n"
     s.good("PCI-COMMON-07", "PCI-COMMON-08", "PCI-COMMON-09", "GEN-QRST-01",
            "GEN-QRST-03")
     s.end()
