@@ -37,7 +37,8 @@ samples do not decide).
 SUMMARY = ("read1.driver", "read32.driver", "read1.all", "read32.all",
            "flush1.driver", "discard1.driver", "singles.notify",
            "singles.interrupt", "allocations", "iops1", "iops32",
-           "memory.device", "memory.queue", "memory.module")
+           "memory.device", "memory.devices", "memory.queue", "memory.text",
+           "memory.module")
 
 METHOD = """
 ## How each figure is measured

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a disk costs that is not used: memory, and the time to find it."""
 
+import collections
 import statistics
 
 from vbl import Disk, Guest
@@ -101,11 +102,16 @@ def _sizes(guest):
             for line in out.splitlines()}
 
 
-def _built_in(symbols):
-    """Bytes of upstream's functions that are part of the kernel."""
-    return sum(b - a for a, b, (name, module) in
-               zip(symbols.addresses, symbols.addresses[1:], symbols.names)
-               if not module and is_driver(name, module, "upstream"))
+def _functions(symbols, driver):
+    """{module, or "" of the kernel: bytes of functions} of a driver."""
+    sizes = collections.Counter()
+    for a, b, (name, module), (_, after) in zip(
+            symbols.addresses, symbols.addresses[1:], symbols.names,
+            symbols.names[1:]):
+        # What is behind the last function of a module is not its own.
+        if module == after and is_driver(name, module, driver):
+            sizes[module] += b - a
+    return sizes
 
 
 def measure(kernel, ko, say):
@@ -123,7 +129,8 @@ def measure(kernel, ko, say):
     # With one queue upstream's disks have an I/O scheduler, which takes memory
     # for as many requests again; with more they have none.
     queue = [(b - a) / (QUEUES - 2) for a, b in zip(two, many)]
-    upstream = sum(n for m, n in sizes.items() if m in UPSTREAM)
+    ours, upstream = (_functions(symbols, d) for d in DRIVERS)
+    modules = sum(n for m, n in sizes.items() if m in UPSTREAM)
     return [
         Row("memory.device", "memory of a device with one queue", "KiB", *one,
             within=0.1, note="bus, PCI driver and disk; the difference in "
@@ -134,8 +141,10 @@ def measure(kernel, ko, say):
         Row("memory.queue", "memory of each further queue", "KiB", *queue,
             within=0.1, note="of 256 requests, from the second on; ours with "
             "the tables in it that upstream takes for each request anew"),
+        Row("memory.text", "the functions of the driver", "bytes",
+            sum(ours.values()), sum(upstream.values()), within=0.05),
         Row("memory.module", "the module itself", "bytes",
-            sizes["virtio_lite"], upstream + _built_in(symbols), within=0.1,
+            sizes["virtio_lite"], modules + upstream[""], within=0.1,
             note="upstream: its modules, and of what is built into the "
             "kernel the functions only"),
         Row("time.probe", "time from bind to disk", "ms", *ms, within=0.5,
