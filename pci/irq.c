@@ -30,12 +30,20 @@ static irqreturn_t vp_call(struct virtqueue *vq)
 	return callback(vq);
 }
 
+static noinline irqreturn_t vp_traced_interrupt(struct virtqueue *vq, int irq)
+{
+	trace_vp_interrupt(vq, irq, 0);
+	return vp_call(vq);
+}
+
 /* MSI-X: the vector of one queue. */
 static irqreturn_t vp_interrupt(int irq, void *data)
 {
 	struct virtqueue *vq = data;
 
-	trace_vp_interrupt(vq, irq, 0);
+	/* Out of line: then the handler saves no register for the tracepoint. */
+	if (trace_vp_interrupt_enabled())
+		return vp_traced_interrupt(vq, irq);
 	return vp_call(vq);
 }
 
