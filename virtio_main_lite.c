@@ -64,6 +64,7 @@ static void __exit virtio_lite_exit(void)
 /* virtio_ring_lite.h uses them in whatever module includes it. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_add);
 EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_kick);
+EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_notify);
 
 module_init(virtio_lite_init);
 module_exit(virtio_lite_exit);

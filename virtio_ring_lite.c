@@ -276,9 +276,13 @@ bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 {
 	const virtio16_t *asks = vq->event_idx ? vq->avail_event :
 						 &vq->used->flags;
-	virtio16_t first = READ_ONCE(*asks);
+	virtio16_t first;
 	unsigned int i;
 
+	/* used_idx belongs to completion, so this is an estimate. */
+	if ((u16)(vq->kicked_idx - data_race(vq->used_idx)) < VRING_RECHECK_MIN)
+		return true;
+	first = READ_ONCE(*asks);
 	for (i = 0; i < VRING_RECHECKS && READ_ONCE(*asks) == first; i++)
 		cpu_relax();
 	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);

@@ -163,6 +163,7 @@ struct virtblk_counts {
 
 /* What a queue does with the requests that the block layer dispatches to it. */
 enum virtblk_vq_state {
+	VIRTBLK_VQ_SHORT,	/* it sends them to the device, most by a short path */
 	VIRTBLK_VQ_RUNNING,	/* it sends them to the device */
 	VIRTBLK_VQ_QUIESCED,	/* it returns them, to be dispatched again later */
 	VIRTBLK_VQ_DEAD,	/* it fails them */
@@ -180,11 +181,13 @@ enum virtblk_check_state {
  * @vq: the virtqueue
  * @slots: array of slots, one per tag, and the last one for the check
  * @slots_dma: address of @slots for the device
+ * @rw_rest: virtqueue_prepare_rest() of a single segment, of a read and of a write
  * @max_desc_len: largest number of bytes in one descriptor
  * @slot_segments: largest number of data segments whose descriptors fit a slot;
  *		   0 if data has to be mapped (ACCESS_PLATFORM), or the tag is
  *		   not the head (IN_ORDER)
  * @state: enum virtblk_vq_state
+ * @running: VIRTBLK_VQ_SHORT or VIRTBLK_VQ_RUNNING: @state while requests are sent
  * @needs_reset: the queue has to be reset
  * @mapped: bus addresses of mapped data, VIRTBLK_SLOT_DESC per slot
  *	    (ACCESS_PLATFORM); else NULL
@@ -199,6 +202,7 @@ enum virtblk_check_state {
  *		     the same request is still in flight
  * @check_sent: jiffies when the check was sent
  * @check_state: enum virtblk_check_state
+ * @iob: requests that virtblk_done() ends in a batch
  * @lock: submission lock: serialises adding to @vq
  * @waiting: @hctx was stopped until a table or ring slots are free
  * @pools: blocks for long tables; all but the first are allocated when there were
@@ -211,9 +215,11 @@ struct virtblk_vq {
 
 	struct virtblk_slot *slots;
 	dma_addr_t slots_dma;
+	u64 rw_rest[2];
 	u32 max_desc_len;
 	u16 slot_segments;
 	u8 state;
+	u8 running;
 	bool needs_reset;
 	dma_addr_t *mapped;
 	struct virtblk *vblk;
@@ -225,6 +231,7 @@ struct virtblk_vq {
 	u32 check_submitted;
 	u8 check_state;
 	unsigned long check_sent;
+	struct io_comp_batch iob;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;

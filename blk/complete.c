@@ -7,9 +7,9 @@
  *	    virtblk_complete	reads the status of each request once
  *				requests end in a batch
  *
- * Two variants follow: queues with IN_ORDER, and polled queues, which have no
- * interrupt: a task that waits for a request reaps them (io_uring with IOPOLL; the
- * kernel does not poll for preadv2() with RWF_HIPRI).
+ * Two variants follow: queues with IN_ORDER or without INDIRECT_DESC, and polled
+ * queues, which have no interrupt: a task that waits for a request reaps them
+ * (io_uring with IOPOLL; the kernel does not poll for preadv2() with RWF_HIPRI).
  */
 #include "blk/command.h"
 #include "blk/complete.h"
@@ -80,60 +80,81 @@ static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 	return true;
 }
 
-/*
- * Complete a request that was found in the used ring. If the device wrote no
- * status, it broke the protocol and may still use the request's memory, so the
- * request is not ended.
- */
-static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
-					     struct request *rq,
-					     struct io_comp_batch *iob)
+/* End a request, now or, unless it @failed, with the others in @iob. */
+static __always_inline void virtblk_end(struct request *rq, bool failed,
+					struct io_comp_batch *iob)
 {
-	u8 status = READ_ONCE(vvq->slots[rq->tag].status);
+	if (unlikely(blk_should_fake_timeout(rq->q)))
+		return;
+	if (!blk_mq_complete_request_remote(rq) &&
+	    !blk_mq_add_to_batch(rq, iob, failed, blk_mq_end_request_batch))
+		virtblk_request_done(rq);
+}
+
+/*
+ * virtblk_complete() of a request whose status is not VIRTIO_BLK_S_OK, or whose
+ * @holds is set. If the device wrote no status, it broke the protocol and may
+ * still use the request's memory, so the request is not ended.
+ */
+static noinline void virtblk_complete_other(struct virtblk_vq *vvq,
+					    struct request *rq, u8 status,
+					    struct io_comp_batch *iob)
+{
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	trace_virtblk_complete(&vvq->vq, rq, status);
 	if (unlikely(status == VIRTIO_BLK_S_UNWRITTEN)) {
 		virtqueue_break(&vvq->vq, "used id, of a request without status",
 				rq->tag);
 		return;
 	}
-
 	vbr->status = status;
-	if (unlikely(vbr->holds)) {
-		if (!virtblk_complete_holder(vvq, rq))
-			return;
-		status = vbr->status;
-		/* A batch would end a query with BLK_STS_OK. */
-		if (status != VIRTIO_BLK_S_OK)
-			iob = NULL;
-	}
-
-	if (unlikely(blk_should_fake_timeout(rq->q)))
+	if (vbr->holds && !virtblk_complete_holder(vvq, rq))
 		return;
-	if (!blk_mq_complete_request_remote(rq) &&
-	    !blk_mq_add_to_batch(rq, iob, status != VIRTIO_BLK_S_OK,
-				 blk_mq_end_request_batch))
-		virtblk_request_done(rq);
+	/* A batch would end a query with BLK_STS_OK. */
+	if (vbr->status != VIRTIO_BLK_S_OK)
+		iob = NULL;
+	virtblk_end(rq, vbr->status != VIRTIO_BLK_S_OK, iob);
+}
+
+/* Complete a request that was found in the used ring. */
+static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
+					     struct request *rq,
+					     struct io_comp_batch *iob)
+{
+	/* Unsigned, because a sign would cost an instruction. */
+	u8 status = READ_ONCE(vvq->slots[(unsigned int)rq->tag].status);
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+
+	trace_virtblk_complete(&vvq->vq, rq, status);
+	/* One test for both. */
+	static_assert(!VIRTIO_BLK_S_OK);
+	if (unlikely(status | vbr->holds)) {
+		virtblk_complete_other(vvq, rq, status, iob);
+		return;
+	}
+	vbr->status = VIRTIO_BLK_S_OK;
+	virtblk_end(rq, false, iob);
 }
 
 /* Reap the used ring; @packed is the format of the ring, a constant. */
-static __always_inline irqreturn_t __virtblk_done(struct virtblk_vq *vvq,
-						  bool packed,
-						  struct io_comp_batch *iob)
+static __always_inline bool __virtblk_done(struct virtblk_vq *vvq, bool packed)
 {
+	struct io_comp_batch *iob = &vvq->iob;
 	struct virtqueue *vq = &vvq->vq;
-	irqreturn_t ret = IRQ_NONE;
 	struct request *rq;
+	bool found = false;
 
 	virtqueue_disable_cb(vq);
 	do {
-		while ((rq = __virtqueue_get_buf(vq, packed))) {
-			ret = IRQ_HANDLED;
+		while ((rq = __virtqueue_get_buf(vq, packed, true))) {
+			found = true;
+			/* The compiler does not see it: saves a test for each. */
+			if (!iob)
+				__builtin_unreachable();
 			virtblk_complete(vvq, rq, iob);
 		}
 	} while (!__virtqueue_enable_cb(vq, packed));
-	return ret;
+	return found;
 }
 
 /*
@@ -157,21 +178,35 @@ static bool virtblk_reap(struct virtblk_vq *vvq, struct io_comp_batch *iob)
  * What follows each reap: start a queue that waits, or a recovery. The caller
  * owns the completion of @vvq; @found is true if a buffer was used.
  */
-static __always_inline void virtblk_reaped(struct virtblk_vq *vvq, bool found)
+static __always_inline irqreturn_t virtblk_reaped(struct virtblk_vq *vvq,
+						  bool indirect, bool found)
 {
 	if (found)
 		vvq->vq.reaps++;
-	if (unlikely(!vvq->vq.indirect))
+	if (!indirect)
 		virtblk_restart_queue(vvq);
 	if (unlikely(vvq->vq.broken))
 		virtblk_recover_queue(vvq, "the device broke the protocol",
 				      &vvq->vblk->counts.protocol);
+	return IRQ_RETVAL(found);
+}
+
+/*
+ * End what was reaped. The batch is kept in @vvq, because one on the stack would be
+ * initialised and guarded by a canary at each interrupt.
+ */
+static __always_inline void virtblk_end_batch(struct virtblk_vq *vvq)
+{
+	if (compat_iob_is_empty(&vvq->iob))
+		return;
+	blk_mq_end_request_batch(&vvq->iob);
+	vvq->iob.need_ts = false;
 }
 
 /**
  * virtblk_done() - reap the used ring, and end the requests
- * @vq: the queue, without IN_ORDER; the caller is its interrupt handler, or has
- *	called virtblk_hold_completion()
+ * @vq: the queue, with INDIRECT_DESC and without IN_ORDER; the caller is its
+ *	interrupt handler, or has called virtblk_hold_completion()
  *
  * Context: hard interrupt or task, no lock. Return: IRQ_NONE if no buffer was
  * used.
@@ -179,40 +214,34 @@ static __always_inline void virtblk_reaped(struct virtblk_vq *vvq, bool found)
 irqreturn_t virtblk_done(struct virtqueue *vq)
 {
 	struct virtblk_vq *vvq = container_of(vq, struct virtblk_vq, vq);
-	DEFINE_IO_COMP_BATCH(iob);
-	irqreturn_t ret;
+	bool found;
 
 	if (vq->packed)
-		ret = __virtblk_done(vvq, true, &iob);
+		found = __virtblk_done(vvq, true);
 	else
-		ret = __virtblk_done(vvq, false, &iob);
-	if (iob.complete)
-		blk_mq_end_request_batch(&iob);
-	virtblk_reaped(vvq, ret == IRQ_HANDLED);
-	return ret;
+		found = __virtblk_done(vvq, false);
+	virtblk_end_batch(vvq);
+	return virtblk_reaped(vvq, true, found);
 }
 
 /**
- * virtblk_done_in_order() - virtblk_done() of a queue with IN_ORDER
+ * virtblk_done_other() - virtblk_done() with IN_ORDER or without INDIRECT_DESC
  * @vq: see virtblk_done()
  *
  * Context: hard interrupt or task, no lock. Return: IRQ_NONE if no buffer was
  * used.
  */
-irqreturn_t virtblk_done_in_order(struct virtqueue *vq)
+irqreturn_t virtblk_done_other(struct virtqueue *vq)
 {
 	struct virtblk_vq *vvq = container_of(vq, struct virtblk_vq, vq);
-	DEFINE_IO_COMP_BATCH(iob);
 	bool found = false;
 
 	virtqueue_disable_cb(vq);
 	do {
-		found |= virtblk_reap(vvq, &iob);
+		found |= virtblk_reap(vvq, &vvq->iob);
 	} while (!virtqueue_enable_cb(vq));
-	if (iob.complete)
-		blk_mq_end_request_batch(&iob);
-	virtblk_reaped(vvq, found);
-	return found ? IRQ_HANDLED : IRQ_NONE;
+	virtblk_end_batch(vvq);
+	return virtblk_reaped(vvq, vq->indirect, found);
 }
 
 /**
@@ -229,7 +258,7 @@ irqreturn_t virtblk_done_polled(struct virtqueue *vq)
 
 	spin_lock(&vvq->poll_lock);
 	found = virtblk_reap(vvq, &iob);
-	virtblk_reaped(vvq, found);
+	virtblk_reaped(vvq, vq->indirect, found);
 	spin_unlock(&vvq->poll_lock);
 	if (iob.complete)
 		blk_mq_end_request_batch(&iob);
@@ -255,7 +284,7 @@ int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
 	/* The task that resets or resizes the ring owns its completion. */
 	if (READ_ONCE(vvq->vblk->state) == VIRTBLK_LIVE) {
 		found = virtblk_reap(vvq, iob);
-		virtblk_reaped(vvq, found);
+		virtblk_reaped(vvq, vvq->vq.indirect, found);
 	}
 	spin_unlock(&vvq->poll_lock);
 	return found;

@@ -6,7 +6,7 @@
 #include "blk/blk.h"
 
 irqreturn_t virtblk_done(struct virtqueue *vq);
-irqreturn_t virtblk_done_in_order(struct virtqueue *vq);
+irqreturn_t virtblk_done_other(struct virtqueue *vq);
 irqreturn_t virtblk_done_polled(struct virtqueue *vq);
 int virtblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 void virtblk_hold_completion(struct virtblk_vq *vvq);

@@ -160,6 +160,14 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 	vvq->max_desc_len = vblk->limits.max_desc_len;
 	vvq->slot_segments = map || vvq->vq.in_order ? 0 :
 			     VIRTBLK_SLOT_DESC - VIRTBLK_EXTRA_DESC;
+	vvq->running = vvq->slot_segments && vvq->vq.indirect &&
+		       vblk->limits.desc_per_segment == 1 ? VIRTBLK_VQ_SHORT :
+						    VIRTBLK_VQ_RUNNING;
+	vvq->state = vvq->running;
+	vvq->rw_rest[VIRTIO_BLK_T_IN] =
+		virtqueue_prepare_rest(&vvq->vq, 2, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE);
+	vvq->rw_rest[VIRTIO_BLK_T_OUT] =
+		virtqueue_prepare_rest(&vvq->vq, 2, VRING_DESC_F_NEXT);
 	if (virtio_mem_alloc(vblk->vdev, &vvq->mem,
 			     vblk->nslots * sizeof(*vvq->slots), node, false))
 		return -ENOMEM;

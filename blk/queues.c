@@ -62,8 +62,9 @@ static irqreturn_t (*virtblk_handler(struct virtblk *vblk, unsigned int i))
 {
 	if (i >= vblk->nvqs - vblk->npolled)
 		return virtblk_done_polled;
-	if (virtio_has_feature(vblk->vdev, VIRTIO_F_IN_ORDER))
-		return virtblk_done_in_order;
+	if (virtio_has_feature(vblk->vdev, VIRTIO_F_IN_ORDER) ||
+	    !virtio_has_feature(vblk->vdev, VIRTIO_F_INDIRECT_DESC))
+		return virtblk_done_other;
 	return virtblk_done;
 }
 
@@ -162,6 +163,7 @@ static int virtblk_find_queues(struct virtblk *vblk)
 			spin_lock_init(&vvq->lock);
 			vvq->vblk = vblk;
 			spin_lock_init(&vvq->poll_lock);
+			vvq->iob.complete = blk_mq_end_request_batch;
 			vvq->vq.handler = virtblk_handler(vblk, i);
 			vvq->vq.callback = vvq->vq.handler;
 			vvq->vq.name = "req";

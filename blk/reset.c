@@ -285,7 +285,7 @@ void virtblk_unquiesce(struct virtblk *vblk)
 
 	for (i = 0; i < vblk->nvqs; i++) {
 		if (vblk->vqs[i].state == VIRTBLK_VQ_QUIESCED)
-			WRITE_ONCE(vblk->vqs[i].state, VIRTBLK_VQ_RUNNING);
+			WRITE_ONCE(vblk->vqs[i].state, vblk->vqs[i].running);
 		WRITE_ONCE(vblk->vqs[i].waiting, false);
 	}
 	blk_mq_start_stopped_hw_queues(vblk->disk->queue, true);
@@ -463,7 +463,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_requeue_one, (void *)&ret);
 	virtblk_init_mem(vvq->vblk, vvq);
 	WRITE_ONCE(vvq->needs_reset, false);
-	WRITE_ONCE(vvq->state, VIRTBLK_VQ_RUNNING);
+	WRITE_ONCE(vvq->state, vvq->running);
 	WRITE_ONCE(vvq->waiting, false);
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
 	vvq->vblk->counts.resets++;

@@ -3,7 +3,7 @@
  * Submission of requests.
  *
  *	virtio_queue_rq(s)	the block layer dispatches a request with a tag
- *	  virtblk_add_plain	fills header and descriptors in the tag's slot
+ *	  virtblk_add_single	fills header and descriptors in the tag's slot
  *	  virtqueue_add		makes them available; the tag is the head
  *	  virtqueue_notify	kicks the device, if it needs a kick
  *				... the device works ...
@@ -36,11 +36,11 @@ struct virtblk_place {
 	dma_addr_t desc_dma;
 };
 
-/* The place of a request whose table is in the slot of its tag. */
+/* The place of a request whose table is in the slot of its @tag. */
 static __always_inline struct virtblk_place
-virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
+virtblk_slot_of(const struct virtblk_vq *vvq, unsigned int tag)
 {
-	size_t offset = rq->tag * sizeof(struct virtblk_slot);
+	size_t offset = tag * sizeof(struct virtblk_slot);
 	struct virtblk_place at;
 
 	at.slot = (void *)vvq->slots + offset;
@@ -54,7 +54,7 @@ virtblk_slot_of(const struct virtblk_vq *vvq, const struct request *rq)
 static __always_inline struct virtblk_place
 virtblk_place_of(struct virtblk_vq *vvq, struct request *rq)
 {
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
+	struct virtblk_place at = virtblk_slot_of(vvq, rq->tag);
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
 	if (vbr->blocks) {
@@ -71,19 +71,28 @@ virtblk_place_of(struct virtblk_vq *vvq, struct request *rq)
  * an answer does not succeed. @packed is the format of the ring, a constant in
  * the hot path.
  */
-static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
-					    struct request *rq,
-					    struct virtblk_place at,
-					    unsigned int n, u16 head)
+static __always_inline void __virtblk_add_buf(struct virtblk_vq *vvq,
+					      bool packed, bool indirect,
+					      struct request *rq,
+					      struct virtblk_place at,
+					      unsigned int n, unsigned int head)
 {
 	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
 	vring_set_desc(&vvq->vq, packed, &at.desc[n], n + 1,
 		       at.slot_dma + offsetof(struct virtblk_slot, status),
 		       sizeof_field(struct virtblk_slot, status),
 		       VRING_DESC_F_WRITE);
-	n++;
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	__virtqueue_add(&vvq->vq, packed, at.desc, at.desc_dma, n, head, rq);
+	__virtqueue_add(&vvq->vq, packed, indirect, at.desc, at.desc_dma, n + 1,
+			head, rq);
+}
+
+static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
+					    struct request *rq,
+					    struct virtblk_place at,
+					    unsigned int n, u16 head)
+{
+	trace_virtblk_queue_rq(&vvq->vq, rq, n + 1);
+	__virtblk_add_buf(vvq, packed, vvq->vq.indirect, rq, at, n, head);
 }
 
 static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
@@ -164,13 +173,18 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 	return n;
 }
 
+static __always_inline u32 virtblk_rw_type(const struct request *rq)
+{
+	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
+	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
+	return (__force u32)req_op(rq);
+}
+
 static void virtblk_fill_rw_header(const struct virtblk_vq *vvq,
 				   const struct request *rq,
 				   struct virtio_blk_header *header)
 {
-	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
-	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
-	virtblk_fill_header(&vvq->vq, header, (__force u32)req_op(rq),
+	virtblk_fill_header(&vvq->vq, header, virtblk_rw_type(rq),
 			    blk_rq_pos(rq));
 }
 
@@ -186,8 +200,38 @@ static __always_inline bool virtblk_is_rw(enum req_op op)
 }
 
 /*
- * Reads and writes with few segments, as nearly all are: they borrow, map and
- * split nothing, so nothing can fail.
+ * A read or a write of a single segment, as nearly all requests are. The block
+ * layer makes no segment longer than one descriptor can be.
+ */
+static __always_inline bool virtblk_is_single(const struct request *rq)
+{
+	return virtblk_is_rw(req_op(rq)) && rq->nr_phys_segments == 1;
+}
+
+/*
+ * The short path: the queue's state is VIRTBLK_VQ_SHORT. Nothing is borrowed,
+ * mapped or split, and the tag is the head, so nothing can fail.
+ */
+static __always_inline void virtblk_add_single(struct virtblk_vq *vvq,
+					       bool packed, struct request *rq)
+{
+	struct virtblk_place at;
+	unsigned int tag;
+	u32 op;
+
+	/* Before the rest, when only few registers have to be saved for it. */
+	trace_virtblk_queue_rq(&vvq->vq, rq, VIRTBLK_PAYLOAD_DESC);
+	tag = rq->tag;
+	at = virtblk_slot_of(vvq, tag);
+	op = virtblk_rw_type(rq);
+	virtblk_fill_header(&vvq->vq, &at.slot->header, op, blk_rq_pos(rq));
+	virtqueue_fill_desc(&vvq->vq, &at.desc[1], virtblk_bio_addr(rq->bio),
+			    blk_rq_bytes(rq), vvq->rw_rest[op]);
+	__virtblk_add_buf(vvq, packed, true, rq, at, 2, tag);
+}
+
+/*
+ * Reads and writes with few segments: they too borrow, map and split nothing.
  */
 static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 			     const struct request *rq)
@@ -197,33 +241,15 @@ static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 	       blk_rq_bytes(rq) <= vvq->max_desc_len;
 }
 
-static __always_inline void __virtblk_add_plain(struct virtblk_vq *vvq,
-						bool packed, struct request *rq)
+static noinline void virtblk_add_plain(struct virtblk_vq *vvq,
+				       struct request *rq)
 {
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
+	struct virtblk_place at = virtblk_slot_of(vvq, rq->tag);
 	int n;
 
 	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
-	if (rq->nr_phys_segments == 1) {
-		vring_set_desc(&vvq->vq, packed, &at.desc[1], 2,
-			       virtblk_bio_addr(rq->bio), blk_rq_bytes(rq),
-			       flags);
-		virtblk_add_buf(vvq, packed, rq, at, 2, rq->tag);
-	} else {
-		n = virtblk_add_segments(vvq, rq, at.desc, flags);
-		virtblk_add_buf(vvq, packed, rq, at, n, rq->tag);
-	}
-}
-
-/* One branch for the format of the ring; it is a constant in the callees. */
-static __always_inline void virtblk_add_plain(struct virtblk_vq *vvq,
-					      struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_plain(vvq, true, rq);
-	else
-		__virtblk_add_plain(vvq, false, rq);
+	n = virtblk_add_segments(vvq, rq, at.desc, virtblk_data_flags(rq));
+	virtblk_add_buf(vvq, vvq->vq.packed, rq, at, n, rq->tag);
 }
 
 /*
@@ -366,20 +392,6 @@ static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
 	return VIRTIO_BLK_RANGE_UNMAP;
 }
 
-/* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */
-static noinline void virtblk_add_flush(struct virtblk_vq *vvq,
-				       struct request *rq)
-{
-	struct virtblk_place at = virtblk_slot_of(vvq, rq);
-	u16 head = virtqueue_head(&vvq->vq, rq->tag);
-
-	virtblk_fill_header(&vvq->vq, &at.slot->header, VIRTIO_BLK_T_FLUSH, 0);
-	if (vvq->vq.packed)
-		virtblk_add_buf(vvq, true, rq, at, 1, head);
-	else
-		virtblk_add_buf(vvq, false, rq, at, 1, head);
-}
-
 /*
  * Discard and write zeroes: the data are ranges, which are behind the descriptors
  * in the table. The sector in the header is 0.
@@ -458,12 +470,25 @@ static noinline void virtblk_add_append(struct virtblk_vq *vvq,
 	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
 }
 
-/* Rare requests, see blk/command.c. */
+/* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */
+static void virtblk_fill_flush_header(const struct virtblk_vq *vvq,
+				      struct virtio_blk_header *header)
+{
+	virtblk_fill_header(&vvq->vq, header, VIRTIO_BLK_T_FLUSH, 0);
+}
+
+/* Rare requests, see blk/command.c, and flushes that do not go the short path. */
 static noinline void virtblk_add_rare(struct virtblk_vq *vvq,
 				      struct request *rq)
 {
-	virtblk_add_buf(vvq, vvq->vq.packed, rq, virtblk_slot_of(vvq, rq),
-			virtblk_add_command(vvq, rq),
+	struct virtblk_place at = virtblk_slot_of(vvq, rq->tag);
+	unsigned int n = 1;
+
+	if (req_op(rq) == REQ_OP_FLUSH)
+		virtblk_fill_flush_header(vvq, &at.slot->header);
+	else
+		n = virtblk_add_command(vvq, rq);
+	virtblk_add_buf(vvq, vvq->vq.packed, rq, at, n,
 			virtqueue_head(&vvq->vq, rq->tag));
 }
 
@@ -478,8 +503,6 @@ static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 
 	if (virtblk_is_rw(op))
 		virtblk_add_long(vvq, rq);
-	else if (op == REQ_OP_FLUSH)
-		virtblk_add_flush(vvq, rq);
 	else if (op == REQ_OP_DISCARD || op == REQ_OP_WRITE_ZEROES)
 		virtblk_add_ranges(vvq, rq);
 	else if (op == REQ_OP_ZONE_APPEND)
@@ -524,6 +547,120 @@ static noinline blk_status_t virtblk_refuse(struct virtblk_vq *vvq,
 	return BLK_STS_IOERR;
 }
 
+/*
+ * Release the submission lock, and then kick the device if it needs a kick, which
+ * may exit to the host and take long. @packed is the format of the ring, a constant.
+ */
+static __always_inline void virtblk_commit(struct virtblk_vq *vvq, bool packed,
+					   bool last)
+	__releases(&vvq->lock)
+{
+	bool kick = likely(last) && __virtqueue_kick_prepare(&vvq->vq, packed);
+
+	spin_unlock(&vvq->lock);
+	if (kick)
+		virtqueue_notify(&vvq->vq);
+}
+
+/* The same for either format. */
+static noinline void virtblk_commit_any(struct virtblk_vq *vvq, bool last)
+	__releases(&vvq->lock)
+{
+	virtblk_commit(vvq, vvq->vq.packed, last);
+}
+
+static __always_inline blk_status_t __virtblk_queue_flush(struct virtblk_vq *vvq,
+							  bool packed,
+							  struct request *rq,
+							  bool last)
+{
+	struct virtblk_place at;
+
+	blk_mq_start_request(rq);
+	spin_lock(&vvq->lock);
+	trace_virtblk_queue_rq(&vvq->vq, rq, VIRTBLK_EXTRA_DESC);
+	at = virtblk_slot_of(vvq, rq->tag);
+	virtblk_fill_flush_header(vvq, &at.slot->header);
+	__virtblk_add_buf(vvq, packed, true, rq, at, 1, rq->tag);
+	virtblk_commit(vvq, packed, last);
+	return BLK_STS_OK;
+}
+
+/* virtio_queue_rq() of a flush, for which tasks wait, on the short path. */
+static noinline blk_status_t virtblk_queue_flush(struct virtblk_vq *vvq,
+						 struct request *rq, bool last)
+{
+	if (vvq->vq.packed)
+		return __virtblk_queue_flush(vvq, true, rq, last);
+	return __virtblk_queue_flush(vvq, false, rq, last);
+}
+
+/* virtio_queue_rq() of a request that does not go the short path. */
+static noinline blk_status_t virtblk_queue_other(struct virtblk_vq *vvq,
+						 struct request *rq, bool last)
+{
+	bool plain = virtblk_is_plain(vvq, rq);
+	blk_status_t sts;
+
+	if (vvq->state > VIRTBLK_VQ_RUNNING)
+		return virtblk_refuse(vvq, rq);
+	if (!plain) {
+		sts = virtblk_take(vvq, rq);
+		if (sts)
+			goto out_release;
+	}
+	blk_mq_start_request(rq);
+
+	spin_lock(&vvq->lock);
+	if (!virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq))) {
+		spin_unlock(&vvq->lock);
+		sts = BLK_STS_DEV_RESOURCE;
+		goto out_release;
+	}
+	if (plain)
+		virtblk_add_plain(vvq, rq);
+	else
+		virtblk_add_other(vvq, rq);
+	virtblk_commit_any(vvq, last);
+	return BLK_STS_OK;
+
+out_release:
+	virtblk_release(vvq, rq);
+	if (sts == BLK_STS_DEV_RESOURCE)
+		return virtblk_wait_for_room(vvq, rq);
+	if (sts != BLK_STS_RESOURCE)
+		virtblk_forget(vvq, rq);
+	return sts;
+}
+
+static __always_inline blk_status_t __virtblk_queue_single(struct virtblk_vq *vvq,
+							   bool packed,
+							   struct request *rq,
+							   bool last)
+{
+	blk_mq_start_request(rq);
+	spin_lock(&vvq->lock);
+	virtblk_add_single(vvq, packed, rq);
+	virtblk_commit(vvq, packed, last);
+	return BLK_STS_OK;
+}
+
+/*
+ * virtio_queue_rq() on the short path. Each format has a function of its own, so
+ * that few registers have to be saved.
+ */
+static noinline blk_status_t virtblk_queue_split(struct virtblk_vq *vvq,
+						 struct request *rq, bool last)
+{
+	return __virtblk_queue_single(vvq, false, rq, last);
+}
+
+static noinline blk_status_t virtblk_queue_packed(struct virtblk_vq *vvq,
+						  struct request *rq, bool last)
+{
+	return __virtblk_queue_single(vvq, true, rq, last);
+}
+
 /**
  * virtio_queue_rq() - ->queue_rq: send a request to the device
  * @hctx: the hardware queue
@@ -538,56 +675,17 @@ blk_status_t virtio_queue_rq(struct blk_mq_hw_ctx *hctx,
 {
 	struct virtblk_vq *vvq = hctx->driver_data;
 	struct request *rq = bd->rq;
-	blk_status_t sts;
-	bool kick = false, plain;
 
-	if (unlikely(vvq->state))
-		return virtblk_refuse(vvq, rq);
-	plain = virtblk_is_plain(vvq, rq);
-	if (unlikely(!plain)) {
-		sts = virtblk_take(vvq, rq);
-		if (sts)
-			goto out_release;
+	if (unlikely(vvq->state != VIRTBLK_VQ_SHORT))
+		return virtblk_queue_other(vvq, rq, bd->last);
+	if (unlikely(!virtblk_is_single(rq))) {
+		if (req_op(rq) == REQ_OP_FLUSH)
+			return virtblk_queue_flush(vvq, rq, bd->last);
+		return virtblk_queue_other(vvq, rq, bd->last);
 	}
-	blk_mq_start_request(rq);
-
-	spin_lock(&vvq->lock);
-	if (unlikely(!vvq->vq.indirect &&
-		     !virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)))) {
-		spin_unlock(&vvq->lock);
-		sts = BLK_STS_DEV_RESOURCE;
-		goto out_release;
-	}
-	if (likely(plain))
-		virtblk_add_plain(vvq, rq);
-	else
-		virtblk_add_other(vvq, rq);
-	if (likely(bd->last))
-		kick = virtqueue_kick_prepare(&vvq->vq);
-	spin_unlock(&vvq->lock);
-
-	if (kick)
-		virtqueue_notify(&vvq->vq);
-	return BLK_STS_OK;
-
-out_release:
-	virtblk_release(vvq, rq);
-	if (sts == BLK_STS_DEV_RESOURCE)
-		return virtblk_wait_for_room(vvq, rq);
-	if (sts != BLK_STS_RESOURCE)
-		virtblk_forget(vvq, rq);
-	return sts;
-}
-
-/* Release the submission lock, and kick the device if it needs a kick. */
-static void virtblk_commit(struct virtblk_vq *vvq)
-	__releases(&vvq->lock)
-{
-	bool kick = virtqueue_kick_prepare(&vvq->vq);
-
-	spin_unlock(&vvq->lock);
-	if (kick)
-		virtqueue_notify(&vvq->vq);
+	if (vvq->vq.packed)
+		return virtblk_queue_packed(vvq, rq, bd->last);
+	return virtblk_queue_split(vvq, rq, bd->last);
 }
 
 /**
@@ -601,28 +699,87 @@ void virtio_commit_rqs(struct blk_mq_hw_ctx *hctx)
 	struct virtblk_vq *vvq = hctx->driver_data;
 
 	spin_lock(&vvq->lock);
-	virtblk_commit(vvq);
+	virtblk_commit_any(vvq, true);
 }
 
-/* Add one request of a batch; the caller holds the submission lock. */
-static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
-					      struct request *rq)
+/*
+ * Add a request of a batch that does not go the short path; the caller holds the
+ * submission lock. What has to go through virtio_queue_rq() is added to @left.
+ */
+static noinline void virtblk_add_of_batch(struct virtblk_vq *vvq,
+					  struct request *rq,
+					  compat_rq_list *left)
 {
 	bool plain = virtblk_is_plain(vvq, rq);
 
 	/* Do not overtake a request that waits for blocks. */
-	if (unlikely(!plain &&
-		     (READ_ONCE(vvq->waiting) || virtblk_take(vvq, rq)))) {
+	if (!plain && (READ_ONCE(vvq->waiting) || virtblk_take(vvq, rq))) {
 		virtblk_release(vvq, rq);
-		return false;
+		compat_rq_list_add_tail(left, rq);
+		return;
 	}
 	compat_rq_enter(rq);
 	blk_mq_start_request(rq);
-	if (likely(plain))
+	if (plain)
 		virtblk_add_plain(vvq, rq);
 	else
 		virtblk_add_other(vvq, rq);
-	return true;
+}
+
+/*
+ * Send a request and those that follow it in a list, up to the first for another
+ * queue, which is returned. What has to go through virtio_queue_rq() is added to
+ * @left. @packed is the format of the ring, and @direct says that single segments
+ * go the short path; both are constants.
+ */
+static __always_inline struct request *
+virtblk_queue_batch(struct virtblk_vq *vvq, bool packed, bool direct,
+		    struct request *rq, compat_rq_list *left)
+{
+	struct blk_mq_hw_ctx *hctx = rq->mq_hctx;
+	struct request *next;
+
+	spin_lock(&vvq->lock);
+	do {
+		/* Once it is sent, @rq may come back at any time. */
+		next = rq->rq_next;
+		if (likely(direct && virtblk_is_single(rq))) {
+			compat_rq_enter(rq);
+			blk_mq_start_request(rq);
+			virtblk_add_single(vvq, packed, rq);
+		} else {
+			virtblk_add_of_batch(vvq, rq, left);
+		}
+		rq = next;
+	} while (rq && rq->mq_hctx == hctx);
+	if (direct)
+		virtblk_commit(vvq, packed, true);
+	else
+		virtblk_commit_any(vvq, true);
+	return rq;
+}
+
+/*
+ * The same for a queue whose requests do not go the short path. Without
+ * INDIRECT_DESC each may have to wait, and so may all of a queue that is quiesced,
+ * whose ring is not touched.
+ */
+static noinline struct request *
+virtblk_queue_batch_other(struct virtblk_vq *vvq, struct request *rq,
+			  compat_rq_list *left)
+{
+	struct blk_mq_hw_ctx *hctx = rq->mq_hctx;
+	struct request *next;
+
+	if (vvq->state > VIRTBLK_VQ_RUNNING || !vvq->vq.indirect) {
+		do {
+			next = rq->rq_next;
+			compat_rq_list_add_tail(left, rq);
+			rq = next;
+		} while (rq && rq->mq_hctx == hctx);
+		return rq;
+	}
+	return virtblk_queue_batch(vvq, vvq->vq.packed, false, rq, left);
 }
 
 /**
@@ -635,28 +792,16 @@ static __always_inline bool virtblk_queue_one(struct virtblk_vq *vvq,
  */
 void virtio_queue_rqs(compat_rq_list *rqlist)
 {
-	compat_rq_list list = compat_rq_list_take(rqlist);
-	struct request *rq = compat_rq_list_pop(&list);
-	struct blk_mq_hw_ctx *hctx;
+	struct request *rq = compat_rq_list_take(rqlist);
 	struct virtblk_vq *vvq;
-	bool take, added;
 
 	while (rq) {
-		hctx = rq->mq_hctx;
-		vvq = hctx->driver_data;
-		take = vvq->vq.indirect && !vvq->state;
-		added = false;
-		spin_lock(&vvq->lock);
-		do {
-			if (likely(take && virtblk_queue_one(vvq, rq)))
-				added = true;
-			else
-				compat_rq_list_add_tail(rqlist, rq);
-			rq = compat_rq_list_pop(&list);
-		} while (rq && rq->mq_hctx == hctx);
-		if (likely(added))
-			virtblk_commit(vvq);
+		vvq = rq->mq_hctx->driver_data;
+		if (unlikely(vvq->state != VIRTBLK_VQ_SHORT))
+			rq = virtblk_queue_batch_other(vvq, rq, rqlist);
+		else if (vvq->vq.packed)
+			rq = virtblk_queue_batch(vvq, true, true, rq, rqlist);
 		else
-			spin_unlock(&vvq->lock);
+			rq = virtblk_queue_batch(vvq, false, true, rq, rqlist);
 	}
 }

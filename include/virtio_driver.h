@@ -30,7 +30,8 @@
 #define virtqueue_packed_recheck_kick lite_virtqueue_packed_recheck_kick
 #define virtqueue_trace_add lite_virtqueue_trace_add
 #define virtqueue_trace_kick lite_virtqueue_trace_kick
-#define virtqueue_notify lite_virtqueue_notify
+#define virtqueue_trace_notify lite_virtqueue_trace_notify
+#define virtqueue_notify_other lite_virtqueue_notify_other
 #define virtqueue_break lite_virtqueue_break
 
 #include "virtio_lite.h"

@@ -78,7 +78,6 @@ struct vring_packed_pos {
  * Submission, under the caller's submission lock:
  * @avail_idx: next index to fill in @avail, ahead of the ring's own idx
  * @avail_pos: packed ring: next slot to fill
- * @added: packed ring: slots filled since the last decision about a kick
  * @slots_added: packed ring without INDIRECT: count of all slots filled
  * @kicked_idx: @avail_idx at the last decision about a kick; in a packed ring,
  *		vring_packed_next() at that time
@@ -114,7 +113,7 @@ struct virtqueue {
 	void __iomem *notify;
 	irqreturn_t (*handler)(struct virtqueue *vq);
 	irqreturn_t (*callback)(struct virtqueue *vq);
-	u16 num;
+	unsigned int num;
 	u16 mask;
 	u16 index;
 	u16 device;
@@ -136,7 +135,6 @@ struct virtqueue {
 
 	u16 avail_idx ____cacheline_aligned_in_smp;
 	struct vring_packed_pos avail_pos;
-	u16 added;
 	u16 slots_added;
 	u16 kicked_idx;
 	u16 free_head;
@@ -188,7 +186,6 @@ static inline u64 vring64_cpu(const struct virtqueue *vq, virtio64_t v)
 	return vq->little_endian ? le64_to_cpu((__force __le64)v) : (__force u64)v;
 }
 
-void virtqueue_notify(const struct virtqueue *vq);
 irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq);
 void *virtqueue_break(struct virtqueue *vq, const char *what, u32 value);
 
@@ -258,8 +255,30 @@ static inline u32 virtqueue_notify_value(const struct virtqueue *vq)
 /* The tracepoints in inline functions; see linux/tracepoint-defs.h. */
 DECLARE_TRACEPOINT(virtqueue_add);
 DECLARE_TRACEPOINT(virtqueue_kick);
+DECLARE_TRACEPOINT(virtqueue_notify);
 void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n);
 void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick);
+void virtqueue_trace_notify(const struct virtqueue *vq);
+
+void virtqueue_notify_other(const struct virtqueue *vq);
+
+/**
+ * virtqueue_notify() - kick the device: tell it that buffers are available
+ * @vq: the queue; virtqueue_kick_prepare() returned true
+ *
+ * Section 4.1.5.2, PCI-NOTIF-01 to 06: a kick writes 16 bits that name the
+ * queue. Context: any; the caller needs no lock.
+ */
+static __always_inline void virtqueue_notify(const struct virtqueue *vq)
+{
+	if (tracepoint_enabled(virtqueue_notify))
+		virtqueue_trace_notify(vq);
+	/* One store: iowrite16() would first check for an I/O port. */
+	if (unlikely(vq->notify_other))
+		virtqueue_notify_other(vq);
+	else
+		writew(vq->notify_id, vq->notify);
+}
 
 /*
  * If at least VRING_RECHECK_MIN other buffers are in flight, the driver reads up

@@ -46,6 +46,7 @@ static __always_inline void vring_set_desc(const struct virtqueue *vq,
 		/* PACK-INDIR-02: a table has no NEXT, its order is the chain */
 		p->addr = cpu_to_le64(addr);
 		p->len = cpu_to_le32(len);
+		p->id = 0;
 		p->flags = cpu_to_le16(flags & VRING_DESC_F_WRITE);
 		return;
 	}
@@ -61,6 +62,50 @@ static inline void virtqueue_set_desc(const struct virtqueue *vq,
 				      u64 addr, u32 len, u16 flags)
 {
 	vring_set_desc(vq, vq->packed, &table[i], i + 1, addr, len, flags);
+}
+
+/* All of a descriptor behind its address, as one word in memory. */
+static inline u64 *vring_desc_rest(struct vring_desc *desc)
+{
+	return (u64 *)&desc->len;
+}
+
+/**
+ * virtqueue_prepare_rest() - prepare what virtqueue_fill_desc() writes
+ * @vq: the queue
+ * @next: see vring_set_desc()
+ * @flags: see vring_set_desc()
+ *
+ * Return: all of the descriptor behind its address, with a length of 0.
+ */
+static inline u64 virtqueue_prepare_rest(const struct virtqueue *vq,
+					 unsigned int next, u16 flags)
+{
+	struct vring_desc desc = {};
+
+	vring_set_desc(vq, vq->packed, &desc, next, 0, 0, flags);
+	return *vring_desc_rest(&desc);
+}
+
+/**
+ * virtqueue_fill_desc() - vring_set_desc() with two stores, in either format
+ * @vq: the queue the table is for
+ * @desc: the descriptor
+ * @addr: address for the device
+ * @len: number of bytes
+ * @rest: from virtqueue_prepare_rest()
+ */
+static __always_inline void virtqueue_fill_desc(const struct virtqueue *vq,
+						struct vring_desc *desc,
+						u64 addr, u32 len, u64 rest)
+{
+	u64 first = (__force u32)vring32(vq, len);
+
+	/* The length is first in memory, whatever half of a word that is. */
+	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+		first <<= 32;
+	desc->addr = vring64(vq, addr);
+	*vring_desc_rest(desc) = first | rest;
 }
 
 struct seq_file;
@@ -103,6 +148,7 @@ static inline bool virtqueue_has_room(struct virtqueue *vq, unsigned int n)
  * __virtqueue_add() - virtqueue_add() where the format is known
  * @vq: the queue
  * @packed: vq->packed; a constant makes the code shorter
+ * @indirect: vq->indirect, likewise
  * @table: see virtqueue_add()
  * @table_addr: see virtqueue_add()
  * @n: see virtqueue_add()
@@ -110,34 +156,42 @@ static inline bool virtqueue_has_room(struct virtqueue *vq, unsigned int n)
  * @token: see virtqueue_add()
  */
 static __always_inline void __virtqueue_add(struct virtqueue *vq, bool packed,
+					    bool indirect,
 					    const struct vring_desc *table,
 					    u64 table_addr, unsigned int n,
-					    u16 tag, void *token)
+					    unsigned int tag, void *token)
 {
-	u16 head = tag;
+	struct vring_avail *avail;
+	struct vring_desc *desc;
+	unsigned int head = tag;
+	u16 idx;
 
 	/*
 	 * The device may return the buffer as soon as it is available, so the
 	 * token is stored before that.
 	 */
 	if (packed) {
-		if (likely(vq->indirect))
+		if (likely(indirect))
 			virtqueue_packed_add(vq, table_addr, n, tag, token);
 		else
 			virtqueue_packed_add_chain(vq, table, n, tag, token);
 	} else {
-		if (likely(vq->indirect)) {
+		if (likely(indirect)) {
 			/* vring_reset() set its flags to INDIRECT. */
-			vq->desc[head].addr = vring64(vq, table_addr);
-			vq->desc[head].len = vring32(vq, n * sizeof(*table));
+			desc = &vq->desc[head];
+			desc->addr = vring64(vq, table_addr);
+			desc->len = vring32(vq, n * sizeof(*table));
 		} else {
 			head = virtqueue_copy_chain(vq, table, n);
 		}
 		vq->token[head] = token;
-		vq->avail->ring[vq->avail_idx++ & vq->mask] = vring16(vq, head);
+		avail = vq->avail;
+		idx = vq->avail_idx;
+		avail->ring[idx & vq->mask] = vring16(vq, head);
+		vq->avail_idx = ++idx;
 		/* The index is written after all else (SPLIT-IDX-01). */
 		vring_wmb(vq);
-		WRITE_ONCE(vq->avail->idx, vring16(vq, vq->avail_idx));
+		WRITE_ONCE(avail->idx, vring16(vq, idx));
 	}
 	if (tracepoint_enabled(virtqueue_add))
 		virtqueue_trace_add(vq, head, n);
@@ -185,7 +239,7 @@ static inline void virtqueue_add(struct virtqueue *vq,
 				 const struct vring_desc *table, u64 table_addr,
 				 unsigned int n, u16 tag, void *token)
 {
-	__virtqueue_add(vq, vq->packed, table, table_addr, n,
+	__virtqueue_add(vq, vq->packed, vq->indirect, table, table_addr, n,
 			virtqueue_head(vq, tag), token);
 }
 
@@ -195,8 +249,8 @@ static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
 	u16 event;
 
 	if (unlikely(!vq->event_idx))
-		return !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
-			 VRING_USED_F_NO_NOTIFY);
+		return new != old && !(vring16_cpu(vq, READ_ONCE(vq->used->flags)) &
+				       VRING_USED_F_NO_NOTIFY);
 	/* Section 2.7.10: did the index pass @event on its way to @new? */
 	event = vring16_cpu(vq, READ_ONCE(*vq->avail_event));
 	return (u16)(new - event - 1) < (u16)(new - old);
@@ -206,6 +260,7 @@ bool virtqueue_split_recheck_kick(const struct virtqueue *vq);
 
 static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 {
+	u16 new = vq->avail_idx, old = vq->kicked_idx;
 	bool kick;
 
 	/*
@@ -213,30 +268,38 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 	 * device sees an old index and sleeps, and no kick is sent.
 	 */
 	vring_mb(vq);
-	kick = vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
+	kick = vring_split_wants_kick(vq, new, old);
 	/*
-	 * Does the device have much other work? used_idx belongs to completion,
-	 * so this is an estimate.
+	 * Does the device have other work? used_idx belongs to completion, so
+	 * this is an estimate.
 	 */
-	if (kick && (u16)(vq->kicked_idx - data_race(vq->used_idx)) >= VRING_RECHECK_MIN)
+	if (kick && old != data_race(vq->used_idx))
 		kick = virtqueue_split_recheck_kick(vq);
-	vq->kicked_idx = vq->avail_idx;
+	vq->kicked_idx = new;
 	if (tracepoint_enabled(virtqueue_kick))
-		virtqueue_trace_kick(vq, vq->avail_idx, kick);
+		virtqueue_trace_kick(vq, new, kick);
 	return kick;
+}
+
+/* virtqueue_kick_prepare() where the format is known, a constant. */
+static __always_inline bool __virtqueue_kick_prepare(struct virtqueue *vq,
+						     bool packed)
+{
+	return packed ? virtqueue_packed_kick_prepare(vq) :
+			virtqueue_split_kick_prepare(vq);
 }
 
 /**
  * virtqueue_kick_prepare() - does the device need a kick for the new buffers
  * @vq: the queue; the caller holds its submission lock
  *
- * Return: true if the caller has to call virtqueue_notify(). It should drop the
- * lock first, because a notification may exit to the host, which takes long.
+ * Return: true if the caller has to call virtqueue_notify(); false if nothing was
+ * added since the last call. It should drop the lock first, because a notification
+ * may exit to the host, which takes long.
  */
 static __always_inline bool virtqueue_kick_prepare(struct virtqueue *vq)
 {
-	return vq->packed ? virtqueue_packed_kick_prepare(vq) :
-			    virtqueue_split_kick_prepare(vq);
+	return __virtqueue_kick_prepare(vq, vq->packed);
 }
 
 /* Read the device's used index once, check it, and store it in used_end. */
@@ -260,15 +323,16 @@ static __always_inline bool vring_split_more_used(struct virtqueue *vq)
  * __virtqueue_get_buf() - virtqueue_get_buf() where the format is known
  * @vq: the queue, without IN_ORDER; the caller owns its completion
  * @packed: vq->packed; a constant makes the code shorter
+ * @indirect: vq->indirect, likewise
  */
 static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
-						 bool packed)
+						 bool packed, bool indirect)
 {
 	void *token;
 	u32 id;
 
 	if (packed)
-		return virtqueue_packed_get_buf(vq);
+		return virtqueue_packed_get_buf(vq, indirect);
 
 	if (vq->used_idx == vq->used_end && !vring_split_more_used(vq))
 		return NULL;
@@ -277,7 +341,7 @@ static __always_inline void *__virtqueue_get_buf(struct virtqueue *vq,
 	if (unlikely(!token))
 		return NULL;
 	vq->used_idx++;
-	if (unlikely(!vq->indirect))
+	if (!indirect)
 		virtqueue_return_chain(vq, id);
 	return token;
 }
@@ -294,7 +358,7 @@ static inline void *virtqueue_get_buf(struct virtqueue *vq)
 {
 	if (unlikely(vq->in_order))
 		return virtqueue_get_in_order(vq);
-	return __virtqueue_get_buf(vq, vq->packed);
+	return __virtqueue_get_buf(vq, vq->packed, vq->indirect);
 }
 
 /**

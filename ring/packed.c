@@ -68,7 +68,6 @@ void vring_packed_reset(struct virtqueue *vq)
 	vq->used_pos = vq->avail_pos;
 	vq->used_pos.lap = VRING_PACKED_NEXT_LAP;
 	vq->kicked_idx = vring_packed_next(vq);
-	vq->added = 0;
 	vq->slots_added = 0;
 	vq->slots_done = 0;
 	if (!vq->event_idx)
@@ -130,7 +129,6 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 			vring_packed_hand_over(desc, id, flags, vq->avail_pos.lap);
 		vring_packed_step(vq, &vq->avail_pos);
 	}
-	vq->added += n;
 	vq->slots_added += n;
 	vring_wmb(vq);
 	vring_packed_hand_over(first, id, le16_to_cpu(from[0].flags) |
@@ -191,15 +189,20 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 {
 	u16 flags = when >> VRING_PACKED_FLAGS_SHIFT & VRING_PACKED_EVENT_FLAGS;
 	u16 event = when & (VRING_PACKED_EVENT_WRAP - 1);
-	u16 next = vring_packed_next(vq);
+	u16 next = vring_packed_next(vq), added = next - vq->kicked_idx;
 
+	if (!added)
+		return false;
 	if (flags != VRING_PACKED_EVENT_DESC || !vq->event_idx)
 		return flags != VRING_PACKED_EVENT_DISABLE;
 	/* Another wrap bit: the event's slot belongs to the previous lap. */
 	if ((when ^ next) & VRING_PACKED_EVENT_WRAP)
 		event -= vq->num;
+	/* Likewise the first slot that was filled. */
+	if ((vq->kicked_idx ^ next) & VRING_PACKED_EVENT_WRAP)
+		added += VRING_PACKED_EVENT_WRAP + vq->num;
 	next &= ~VRING_PACKED_EVENT_WRAP;
-	return (u16)(next - event - 1) < vq->added;
+	return (u16)(next - event - 1) < added;
 }
 EXPORT_SYMBOL_LITE(vring_packed_wants_kick);
 
@@ -212,14 +215,13 @@ EXPORT_SYMBOL_LITE(vring_packed_wants_kick);
 bool virtqueue_packed_recheck_kick(const struct virtqueue *vq)
 {
 	const __le32 *asks = (const __le32 *)vq->device_event;
-	u16 kicked = vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP;
+	unsigned int kicked = vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP;
 	/* used_pos belongs to completion, so this is an estimate. */
-	u16 used = vq->num - data_race(vq->used_pos.left);
-	unsigned int i;
+	unsigned int used = vq->num - data_race(vq->used_pos.left), i;
 	__le32 first;
 
 	/* The slots in flight, without those that were just added. */
-	if ((kicked >= used ? kicked - used : vq->num + kicked - used) < VRING_RECHECK_MIN)
+	if ((kicked >= used ? 0 : vq->num) + kicked - used < VRING_RECHECK_MIN)
 		return true;
 	first = READ_ONCE(*asks);
 

@@ -58,7 +58,7 @@ static __always_inline u16 vring_packed_slot(const struct virtqueue *vq,
 
 /* Make a descriptor available: id and flags in one store. */
 static __always_inline void vring_packed_hand_over(struct vring_packed_desc *desc,
-						   u16 id, u16 flags, u32 lap)
+						   u32 id, u16 flags, u32 lap)
 {
 	__le32 *id_flags = (__le32 *)&desc->id;
 
@@ -72,8 +72,8 @@ static __always_inline void vring_packed_hand_over(struct vring_packed_desc *des
  */
 static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 						 u64 table_addr,
-						 unsigned int n, u16 id,
-						 void *token)
+						 unsigned int n,
+						 unsigned int id, void *token)
 {
 	struct vring_packed_desc *desc = vq->avail_pos.desc;
 
@@ -82,7 +82,6 @@ static __always_inline void virtqueue_packed_add(struct virtqueue *vq,
 	desc->len = cpu_to_le32(n * sizeof(*desc));
 	vring_wmb(vq);
 	vring_packed_hand_over(desc, id, VRING_DESC_F_INDIRECT, vq->avail_pos.lap);
-	vq->added++;
 	vring_packed_step(vq, &vq->avail_pos);
 }
 
@@ -119,7 +118,6 @@ static __always_inline bool virtqueue_packed_kick_prepare(struct virtqueue *vq)
 		    (vq->kicked_idx & ~VRING_PACKED_EVENT_WRAP))
 		kick = virtqueue_packed_recheck_kick(vq);
 	WRITE_ONCE(vq->kicked_idx, next);
-	vq->added = 0;
 	if (tracepoint_enabled(virtqueue_kick))
 		virtqueue_trace_kick(vq, vring_packed_slot(vq, &vq->avail_pos),
 				     kick);
@@ -140,7 +138,8 @@ static __always_inline bool vring_packed_is_used(const struct virtqueue *vq,
 }
 
 /* virtqueue_get_buf(): a buffer has one used descriptor. */
-static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq)
+static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq,
+						      bool indirect)
 {
 	u32 id_flags = vring_packed_peek(vq);
 	u16 id = id_flags;
@@ -152,7 +151,7 @@ static __always_inline void *virtqueue_packed_get_buf(struct virtqueue *vq)
 	token = vring_take_token(vq, id);
 	if (unlikely(!token))
 		return NULL;
-	if (likely(vq->indirect))
+	if (indirect)
 		vring_packed_step(vq, &vq->used_pos);
 	else
 		virtqueue_packed_return_chain(vq, id);

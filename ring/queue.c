@@ -32,32 +32,30 @@ void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
 }
 EXPORT_SYMBOL_LITE(virtqueue_trace_kick);
 
-/* Section 4.1.5.2: a kick that writes to a port, or also the next position. */
-static void virtqueue_notify_other(const struct virtqueue *vq)
+/**
+ * virtqueue_trace_notify() - the tracepoint of virtqueue_notify()
+ * @vq: the queue
+ */
+void virtqueue_trace_notify(const struct virtqueue *vq)
+{
+	trace_virtqueue_notify(vq);
+}
+EXPORT_SYMBOL_LITE(virtqueue_trace_notify);
+
+/**
+ * virtqueue_notify_other() - virtqueue_notify() if @notify_other is set
+ * @vq: the queue
+ *
+ * Section 4.1.5.2: a kick that writes to a port, or also the next position.
+ */
+void virtqueue_notify_other(const struct virtqueue *vq)
 {
 	if (vq->notify_data)
 		iowrite32(virtqueue_notify_value(vq), vq->notify);
 	else
 		iowrite16(vq->notify_id, vq->notify);
 }
-
-/**
- * virtqueue_notify() - kick the device: tell it that buffers are available
- * @vq: the queue; virtqueue_kick_prepare() returned true
- *
- * Section 4.1.5.2, PCI-NOTIF-01 to 06: a kick writes 16 bits that name the
- * queue. Context: any; the caller needs no lock.
- */
-void virtqueue_notify(const struct virtqueue *vq)
-{
-	trace_virtqueue_notify(vq);
-	/* One store: iowrite16() would first check for an I/O port. */
-	if (unlikely(vq->notify_other))
-		virtqueue_notify_other(vq);
-	else
-		writew(vq->notify_id, vq->notify);
-}
-EXPORT_SYMBOL_LITE(virtqueue_notify);
+EXPORT_SYMBOL_LITE(virtqueue_notify_other);
 
 /**
  * virtqueue_break() - report that the device broke the protocol

@@ -46,9 +46,9 @@ MUTANTS = [
            "lim->max_segments = max(lim->max_segments,",
            "test_size and split and 8 and not plain"),
     Mutant("kick-before-publish", HEADER,
-           "\t\tvring_wmb(vq);\n\t\tWRITE_ONCE(vq->avail->idx,",
-           "\t\tvring_wmb(vq);\n\t\tvq->kicked_idx = vq->avail_idx;\n"
-           "\t\tvirtqueue_notify(vq);\n\t\tWRITE_ONCE(vq->avail->idx,",
+           "\t\tvring_wmb(vq);\n\t\tWRITE_ONCE(avail->idx,",
+           "\t\tvring_wmb(vq);\n\t\tvq->kicked_idx = idx;\n"
+           "\t\tvirtqueue_notify(vq);\n\t\tWRITE_ONCE(avail->idx,",
            "test_kick_data and split and 38"),
     Mutant("status-backwards", STATUS,
            "vdev->regs->get_status(vdev) | status);", "status);", SPLIT),

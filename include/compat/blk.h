@@ -18,23 +18,24 @@
 
 typedef struct rq_list compat_rq_list;
 
-static inline compat_rq_list compat_rq_list_take(compat_rq_list *from)
+/* Empty a list, and return its first request. */
+static inline struct request *compat_rq_list_take(compat_rq_list *from)
 {
-	compat_rq_list list = *from;
+	struct request *rq = from->head;
 
 	rq_list_init(from);
-	return list;
-}
-
-static inline struct request *compat_rq_list_pop(compat_rq_list *list)
-{
-	return rq_list_pop(list);
+	return rq;
 }
 
 static inline void compat_rq_list_add_tail(compat_rq_list *list,
 					   struct request *rq)
 {
 	rq_list_add_tail(list, rq);
+}
+
+static inline bool compat_iob_is_empty(const struct io_comp_batch *iob)
+{
+	return rq_list_empty(&iob->req_list);
 }
 
 static inline void compat_rq_enter(struct request *rq)
@@ -45,19 +46,13 @@ static inline void compat_rq_enter(struct request *rq)
 
 typedef struct request *compat_rq_list;
 
-static inline compat_rq_list compat_rq_list_take(compat_rq_list *from)
+static inline struct request *compat_rq_list_take(compat_rq_list *from)
 {
-	compat_rq_list list = NULL;
-	struct request *rq;
+	struct request *list = NULL, *rq;
 
 	while ((rq = rq_list_pop(from)))
 		rq_list_add(&list, rq);
 	return list;
-}
-
-static inline struct request *compat_rq_list_pop(compat_rq_list *list)
-{
-	return rq_list_pop(list);
 }
 
 static inline void compat_rq_list_add_tail(compat_rq_list *list,
@@ -65,6 +60,11 @@ static inline void compat_rq_list_add_tail(compat_rq_list *list,
 {
 	/* In reverse order again, as in the plug. */
 	rq_list_add(list, rq);
+}
+
+static inline bool compat_iob_is_empty(const struct io_comp_batch *iob)
+{
+	return rq_list_empty(iob->req_list);
 }
 
 static inline void compat_rq_enter(struct request *rq)

@@ -136,7 +136,7 @@ static u16 fifo_pick(struct bed *b, struct fifo *f)
 static void kick(struct model *m)
 {
 	struct bed *b = m->b;
-	bool want = device_wants_kick(&b->dev, m->added);
+	bool want = m->added && device_wants_kick(&b->dev, m->added);
 
 	m->added = 0;
 	CHECK_EQ(virtqueue_kick_prepare(b->vq), want);

@@ -222,6 +222,25 @@ static void avail_index_wraps_around_65536(struct bed *b)
 	CHECK_EQ(device_avail_idx(&b->dev), 2);
 }
 
+/* A descriptor whose flags were prepared is the same as one that is filled. */
+static void prepared_descriptor_is_the_same(struct bed *b)
+{
+	struct vring_desc table[8] = {}, prepared;
+	u16 flags[] = { VRING_DESC_F_NEXT, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		u64 rest = virtqueue_prepare_rest(b->vq, 8, flags[i]);
+
+		memset(&prepared, 0xff, sizeof(prepared));
+		virtqueue_set_desc(b->vq, table, 7, 0x1122334455667788,
+				   0x99aabbcc, flags[i]);
+		virtqueue_fill_desc(b->vq, &prepared, 0x1122334455667788,
+				    0x99aabbcc, rest);
+		CHECK(!memcmp(&table[7], &prepared, sizeof(prepared)));
+	}
+}
+
 static void expect_bytes(const u8 *p, u64 value, unsigned int n, bool reverse)
 {
 	unsigned int i;
@@ -352,6 +371,7 @@ const struct bed_test submit_tests[] = {
 	TEST(buffer_is_complete_before_the_index_moves, SPLIT),
 	TEST(barriers_are_those_that_were_negotiated, 0),
 	TEST(avail_index_wraps_around_65536, SPLIT),
+	TEST(prepared_descriptor_is_the_same, 0),
 	TEST(fields_have_the_byte_order_of_the_device, SPLIT),
 	TEST(notification_is_the_index_of_the_queue, 0),
 	TEST(notification_is_what_the_device_wants, 0),
