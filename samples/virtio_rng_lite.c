@@ -28,6 +28,8 @@
 
 /* Bytes that the device is asked for at a time. */
 #define RNG_BYTES	64
+/* How long a reader waits at a time. */
+#define RNG_WAIT	HZ
 /* The only tag: one buffer is in flight at most. */
 #define RNG_TAG		0
 
@@ -52,6 +54,7 @@ struct rng_shared {
  * @asked: the device has the buffer
  * @len: bytes that the device wrote, bounded
  * @taken: of these, what readers have got
+ * @registered: readers may come: the core of hwrng knows @hwrng
  * @dead: the device is of no use, or not now
  */
 struct rng {
@@ -63,6 +66,7 @@ struct rng {
 	bool asked;
 	unsigned int len;
 	unsigned int taken;
+	bool registered;
 	bool dead;
 };
 
@@ -113,9 +117,14 @@ static int rng_ask(struct rng *rng)
 	return 0;
 }
 
-/* Wait for the buffer; it stays with the device if the reader is killed. */
+/*
+ * Wait for the buffer, for some time: until Linux 6.1 hwrng_register() does not
+ * return while a reader waits. The caller asks again. The buffer stays with the
+ * device meanwhile, and also if the reader is killed.
+ */
 static int rng_fill(struct rng *rng, bool wait)
 {
+	long left;
 	int err;
 
 	if (!rng->asked) {
@@ -123,10 +132,10 @@ static int rng_fill(struct rng *rng, bool wait)
 		if (err)
 			return err;
 	}
-	if (!wait && !try_wait_for_completion(&rng->done))
-		return -EAGAIN;
-	if (wait && wait_for_completion_killable(&rng->done))
-		return -ERESTARTSYS;
+	left = wait ? wait_for_completion_killable_timeout(&rng->done, RNG_WAIT) :
+		      try_wait_for_completion(&rng->done);
+	if (left <= 0)
+		return left ? -ERESTARTSYS : -EAGAIN;
 	if (READ_ONCE(rng->dead))
 		return -ENODEV;
 	rng->asked = false;
@@ -157,16 +166,22 @@ static int rng_read(struct hwrng *hwrng, void *data, size_t max, bool wait)
 static int rng_start(struct virtio_device *vdev)
 {
 	struct rng *rng = dev_get_drvdata(&vdev->dev);
+	int err;
 
 	rng->asked = false;
 	rng->len = 0;
 	rng->taken = 0;
 	rng->dead = false;
 	virtio_device_ready(vdev);
-	return hwrng_register(&rng->hwrng);
+	err = hwrng_register(&rng->hwrng);
+	rng->registered = !err;
+	return err;
 }
 
-/* Undo rng_start(): nobody reads, and the device has nothing of ours. */
+/*
+ * Undo rng_start(), however far it came: nobody reads, and the device has nothing
+ * of ours. A device that did not come back is stopped once more when it goes.
+ */
 static void rng_stop(struct virtio_device *vdev)
 {
 	struct rng *rng = dev_get_drvdata(&vdev->dev);
@@ -175,7 +190,9 @@ static void rng_stop(struct virtio_device *vdev)
 	/* Pairs with rng_ask(): a reader either sees it, or is woken. */
 	smp_mb();
 	complete_all(&rng->done);
-	hwrng_unregister(&rng->hwrng);
+	if (rng->registered)
+		hwrng_unregister(&rng->hwrng);
+	rng->registered = false;
 	virtio_reset_device(vdev);
 	vdev->transport->sync_irqs(vdev);
 }
@@ -215,7 +232,7 @@ static int rng_probe(struct virtio_device *vdev)
 	return 0;
 
 err_start:
-	virtio_reset_device(vdev);
+	rng_stop(vdev);
 	virtio_mem_free(vdev, &rng->mem);
 err_mem:
 	virtio_reset_device(vdev);
@@ -229,9 +246,7 @@ static void rng_remove(struct virtio_device *vdev)
 {
 	struct rng *rng = dev_get_drvdata(&vdev->dev);
 
-	/* A restore that failed has stopped it already. */
-	if (!rng->dead)
-		rng_stop(vdev);
+	rng_stop(vdev);
 	vdev->transport->del_vqs(vdev);
 	virtio_mem_free(vdev, &rng->mem);
 	kfree(rng);

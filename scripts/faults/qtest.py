@@ -64,13 +64,15 @@ class Line:
 
 
 class Ring:
-    """A queue of a modern disk with MSI-X, as the device sees it."""
+    """A queue of a modern device with MSI-X, as the device sees it: of a disk,
+    or of @other, the id that QEMU has for it and its PCI address."""
 
-    def __init__(self, g, line, disk=0, queue=0, packed=False):
+    def __init__(self, g, line, disk=0, queue=0, packed=False, other=None):
         self.g, self.line, self.queue = g, line, queue
-        self.path = f"/machine/peripheral/{g.disks[disk].id}/virtio-backend"
+        ident, bdf = other or (g.disks[disk].id, g.bdf(disk))
+        self.path = f"/machine/peripheral/{ident}/virtio-backend"
         bars = [int(row.split()[0], 16) for row in g.sh(
-            f"cat /sys/bus/pci/devices/{g.bdf(disk)}/resource").splitlines()]
+            f"cat /sys/bus/pci/devices/{bdf}/resource").splitlines()]
         # Where QEMU has the table of vectors and the kicks.
         self.vector = bars[1] + 16 * (1 + queue)
         self.kick = bars[4] + 0x3000 + 4 * queue

@@ -2,7 +2,10 @@
 """A second driver, of a module of its own, on the unchanged bus, transport and
 rings: the entropy device, beside a disk."""
 
+import time
+
 import pytest
+from faults import qtest
 from vbl import Disk, build_module
 from vbl.entropy import BDF, FREE, check, read, write_source
 
@@ -114,6 +117,27 @@ def test_silent_device(start):
     g.sh("wait_for 10 eval \"ps | grep -q '[h]ead -c 64'\"")
     g.sh("rmmod virtio_rng_lite", timeout=60)
     reader.wait(check=False)
+    disk_works(g)
+
+
+def test_lying_device(start, line):
+    """A device that lies is given up: its reader has an error, and the module
+    leaves nothing behind that somebody could call."""
+    g = start(options=",id=rng9", backend="rng-egd,id=r0,chardev=c0",
+              more=["-chardev null,id=c0", *line.devices])
+    line.connect()
+    mark = g.dmesg_mark("lie")
+    g.sh(LOAD)
+    reader = g.start("head -c 64 /dev/hwrng | wc -c")
+    ring = qtest.Ring(g, line, other=("rng9", BDF))
+    while not ring.avail_idx:       # until the guest's time is over
+        time.sleep(0.05)
+    ring.give(ring.num + 1)
+    ring.interrupt()
+    assert reader.wait(check=False).strip().endswith("0")
+    assert "device wrote a bad used" in g.dmesg_since(mark)
+    g.sh("rmmod virtio_rng_lite; cat /sys/class/misc/hw_random/rng_available")
+    assert driver(g) == "" and g.sh(f"cat {CURRENT}").strip() == "none"
     disk_works(g)
 
 
