@@ -7,6 +7,11 @@ bounds: the line that maps one clock to the other passes between them. It has a
 slope too, because an emulated CPU may have measured its clock wrongly when it
 booted. With any line that all bounds allow, no step comes before one that it
 waited for on the other side; how far such lines differ is what is not known.
+
+On a busy host no line may do for all: a clock was set or measured again
+meanwhile, or an event was not that of the request it was taken for. Then the
+requests next to what is looked at count, and of the others those that agree with
+them; how many that are is said. Where most do not agree, nothing is believed.
 """
 
 import bisect
@@ -26,7 +31,7 @@ MAX_DRIFT = 0.2
 
 @dataclasses.dataclass
 class Clock:
-    """QEMU's time is @base + @offset + @rate * (the guest's - @guest_base)."""
+    """Of @requests @agree; from these, QEMU's time is @base + @offset + @rate * (the guest's - @guest_base)."""
 
     base: float
     guest_base: float
@@ -34,51 +39,88 @@ class Clock:
     rate: float
     error: float
     requests: int
+    agree: int
 
     def to_guest(self, at):
         """The guest's time of a time of QEMU."""
         return self.guest_base + (at - self.base - self.offset) / self.rate
 
 
-def fit(after, before, when):
-    """A Clock from bounds.
+class Contradiction(VblError):
+    """The clocks do not agree about most requests."""
 
-    after   [(guest, qemu)]: what QEMU did then came after what the guest did
-    before  the same, but it came before
-    when    the guest's time at which the error matters
-    """
-    guest_base, base = before[-1]
-    after = [(g - guest_base, q - base) for g, q in after]
-    before = [(g - guest_base, q - base) for g, q in before]
-    when -= guest_base
 
-    def bounds(rate):
-        return (max(q - rate * g for g, q in before),
-                min(q - rate * g for g, q in after))
+class _Bounds:
+    """What requests say about the line, each (went, told, came, raised)."""
 
-    def width(rate):
-        low, high = bounds(rate)
+    def __init__(self, requests):
+        self.requests = requests
+
+    def __call__(self, rate):
+        """The smallest and the largest offset at this rate."""
+        return (max(raised - rate * came
+                    for _, _, came, raised in self.requests),
+                min(told - rate * went for went, told, _, _ in self.requests))
+
+    def width(self, rate):
+        """How far these are apart; below 0 there is none."""
+        low, high = self(rate)
         return high - low
 
-    # The width is a concave function of the rate.
-    left, right = 1 - MAX_DRIFT, 1 + MAX_DRIFT
-    for _ in range(100):
-        third = (right - left) / 3
-        if width(left + third) < width(right - third):
-            left += third
-        else:
-            right -= third
-    rate = (left + right) / 2
-    if width(rate) < 0:
-        raise VblError("the clocks of guest and QEMU contradict each other by "
-                       f"{-width(rate) * 1e6:.0f} us in {len(after)} requests")
+    def rate(self):
+        """The rate at which they are farthest apart."""
+        # The width is a concave function of the rate.
+        left, right = 1 - MAX_DRIFT, 1 + MAX_DRIFT
+        for _ in range(100):
+            third = (right - left) / 3
+            if self.width(left + third) < self.width(right - third):
+                left += third
+            else:
+                right -= third
+        return (left + right) / 2
+
+
+def _agreeing(requests, when):
+    """Bounds of those that agree, the nearest to @when first, and the rate."""
+    bounds = _Bounds(requests)
+    rate = bounds.rate()
+    if bounds.width(rate) >= 0:
+        return bounds, rate
+    by = -bounds.width(rate)
+    bounds = _Bounds([])
+    for one in sorted(requests, key=lambda r: abs((r[0] + r[2]) / 2 - when)):
+        more = _Bounds([*bounds.requests, one])
+        fits = more.rate()
+        if more.width(fits) >= 0:
+            bounds, rate = more, fits
+    if 2 * len(bounds.requests) <= len(requests):
+        raise Contradiction("the clocks of guest and QEMU contradict each "
+                            f"other by {by * 1e6:.0f} us, and only "
+                            f"{len(bounds.requests)} of {len(requests)} "
+                            "requests agree")
+    return bounds, rate
+
+
+def fit(requests, when):
+    """A Clock from requests.
+
+    requests  [(went, told, came, raised)]: QEMU was told after the guest's
+              time @went, and raised before the guest's time @came
+    when      the guest's time at which the error matters
+    """
+    _, _, guest_base, base = requests[-1]
+    when -= guest_base
+    bounds, rate = _agreeing([(went - guest_base, told - base,
+                               came - guest_base, raised - base)
+                              for went, told, came, raised in requests], when)
     offset = sum(bounds(rate)) / 2
     error = 0
-    for edge in _edges(width, rate):
+    for edge in _edges(bounds.width, rate):
         low, high = bounds(edge)
         here = (edge - rate) * when - offset
         error = max(error, abs(low + here), abs(high + here))
-    return Clock(base, guest_base, offset, rate, error, len(after))
+    return Clock(base, guest_base, offset, rate, error, len(requests),
+                 len(bounds.requests))
 
 
 def _edges(width, rate):
@@ -160,7 +202,7 @@ def measure(guest, host, dev, when, polls=False):
     """
     side = _Side(guest, NOTIFY, INTERRUPT)
     served = _served(host)
-    after, before = [], []
+    found = []
     for sector, issued, completed, alone in _requests(
             [e for e in guest if e.fields.get("dev", dev) == dev]):
         if not served.get(sector):
@@ -173,9 +215,8 @@ def measure(guest, host, dev, when, polls=False):
         if None in (told, raised, went, came) or \
                 not issued <= went < came <= completed:
             continue
-        after.append((went, told))
-        before.append((came, raised))
-    if not after:
+        found.append((went, told, came, raised))
+    if not found:
         raise VblError("no request was seen on both sides: the clocks cannot "
                        "be compared")
-    return fit(after, before, when)
+    return fit(found, when)

@@ -114,6 +114,7 @@ class Story:
     holder: str
     override: str
     error_us: float
+    disagree: int
     posted: bool = False
 
 
@@ -239,7 +240,10 @@ GETTERS = ("vp_modern_get_status()", "vp_legacy_get_status()")
 
 
 def align(found, accesses, posted=False):
-    """Put the accesses on the guest's clock; the uncertainty in microseconds.
+    """Put the accesses on the guest's clock.
+
+    Return: the uncertainty in microseconds, and how many of the accesses from
+    which it comes seem to be outside of their call.
 
     Each access to the status happens within the call that makes it, so each
     gives two bounds. A write that is @posted may be seen after the call.
@@ -256,12 +260,12 @@ def align(found, accesses, posted=False):
                            f"device saw {len(seen)}")
         pairs += zip(seen, made)
     if not pairs:
-        return 0.0
-    one = clock.fit([(c.at, a.at) for a, c in pairs],
-                    [(c.end, a.at) for a, c in pairs], pairs[0][1].at)
+        return 0.0, 0
+    one = clock.fit([(c.at, a.at, c.end, a.at) for a, c in pairs],
+                    pairs[0][1].at)
     for a in accesses:
         a.at = one.to_guest(a.at)
-    return one.error * 1e6
+    return one.error * 1e6, one.requests - one.agree
 
 
 # -- running -----------------------------------------------------------------
@@ -339,14 +343,15 @@ def _story(g, text, accesses, mark, bdf, info, posted=False):
     found = answer_matches(calls(text))
     if not found:
         raise VblError("the guest's trace has no call")
-    error = align(found, accesses, posted)
+    error, disagree = align(found, accesses, posted)
     log = [re.sub(r"^\[\s*[\d.]+\] ", "", line)
            for line in g.dmesg_since(mark).splitlines()
            if re.search(r"virtio|\bvd[a-z]", line) and "taint" not in line]
     holder = g.sh(f"pci_driver {bdf}").strip()
     override = g.sh(f"cat /sys/bus/pci/devices/{bdf}/driver_override").strip()
     info["bdf"] = bdf
-    return Story(info, found, accesses, log, holder, override, error, posted)
+    return Story(info, found, accesses, log, holder, override, error,
+                 disagree, posted)
 
 
 # -- showing -----------------------------------------------------------------
@@ -432,10 +437,13 @@ def render(story):
         answer = f"  -> {x.answer}" if x.answer else ""
         out.append(f"{at:8.0f}  {'  ' * x.depth}{name}{answer}")
     if story.accesses:
-        out += ["", ("A write may be seen after the call that made it; " if
-                     story.posted else
-                     "Each access is within the call that made it; ") +
-                "times of calls and accesses are known to each other to "
+        within = "Each access is within the call that made it; "
+        if story.posted:
+            within = "A write may be seen after the call that made it; "
+        if story.disagree:
+            within = (f"A clock jumped: {story.disagree} accesses are not "
+                      "shown within the call that made them; ")
+        out += ["", within + "times of calls and accesses are known to each other to "
                 f"+-{story.error_us:.0f} us."]
     features = feature_lines(story.accesses, i["driver"])
     if features:
