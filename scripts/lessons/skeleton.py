@@ -18,20 +18,25 @@ SAMPLE = "samples/virtio_rng_lite.c"
 # The functions to write, in the order of the lesson, with what each has to do.
 TODO = {
     "rng_ask": """
-	 * Make the buffer available: fill the one descriptor of the table (the
-	 * device may write RNG_BYTES bytes at @data), add it with the tag
-	 * RNG_TAG, and notify the device if it wants that.""",
+	 * Check that the queue has room. Prepare @done to be waited for once
+	 * more; -ENODEV if @dead is set by now. Set @asked. Make the buffer
+	 * available: fill the one descriptor of the table (the device may write
+	 * RNG_BYTES bytes at @data), add it with the tag RNG_TAG, and notify the
+	 * device if it wants that.""",
     "rng_done": """
 	 * Reap: tell the device that no interrupt is needed, take each used
 	 * buffer, remember its length but never more than RNG_BYTES, complete
 	 * @done; ask for interrupts again, and look once more if something came
-	 * meanwhile. IRQ_HANDLED if there was a buffer.""",
+	 * meanwhile. A queue that is broken returns no buffer ever again: then
+	 * set @dead and wake the reader. IRQ_HANDLED if there was a buffer.""",
     "rng_start": """
 	 * Start: nothing is asked for and nothing is left over; tell the device
-	 * that the driver is ready, and register with hwrng.""",
+	 * that the driver is ready, and register with hwrng; @registered says
+	 * whether that succeeded.""",
     "rng_stop": """
-	 * Stop: set @dead and wake the reader, unregister from hwrng, reset
-	 * the device, and wait for interrupts that are still running.""",
+	 * Stop: set @dead and wake the reader, unregister from hwrng if it was
+	 * @registered, reset the device, and wait for interrupts that are still
+	 * running. It may be stopped twice.""",
 }
 
 
