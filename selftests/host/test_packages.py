@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from vbl import TREE, tree
+from vbl.kernel import build_module, build_warnings
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,22 @@ def test_module(debs, tmp_path):
         "usr/lib/udev/rules.d/59-virtio-lite.rules",
         "etc/kernel/postinst.d/dkms-virtio-lite",
         "etc/kernel/header_postinst.d/dkms-virtio-lite"}
+
+
+def test_compiled_by_part():
+    """What DKMS compiles in fewer pieces is the same module."""
+    assert "BY_PART=1" in (TREE / "debian/dkms.conf").read_text()
+    files, parts = build_module(), build_module(make_args=("BY_PART=1",))
+    assert build_warnings((parts.parent / "build.log").read_text()) == ""
+    assert "part_blk" in (parts.parent / "build.log").read_text()
+    assert symbols(parts) == symbols(files)
+
+
+def symbols(ko):
+    """What other files and modules see of a module."""
+    got = subprocess.run(["nm", "--defined-only", "--extern-only", ko],
+                         capture_output=True, text=True, check=True)
+    return sorted(line.split(" ", 1)[1] for line in got.stdout.splitlines())
 
 
 def test_tools(debs, tmp_path):
