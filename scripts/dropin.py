@@ -49,7 +49,7 @@ def main():
                      "as Debian has it, which takes an emulated one minutes")
     top.add_argument("--debs", help="these packages, not those of the tree")
     args = top.parse_args()
-    failed = []
+    rows = []
     try:
         debs = packages.image(args.debs)
     except VblError as e:
@@ -58,14 +58,27 @@ def main():
     for what, suite, root in itertools.product(args.what, args.suite,
                                                args.root):
         print(f"== {what}: Debian {suite}, root on {root}", flush=True)
+        seconds, result = {}, "passed"
         try:
             cases.run(what, suite, root, debs,
-                      lambda line: print(line, flush=True), args.modules)
+                      lambda line: print(line, flush=True), args.modules,
+                      seconds)
         except VblError as e:
             print(f"{type(e).__name__}: {e}", flush=True)
-            failed.append(f"{what} {suite} {root}")
-    print(f"{'failed: ' + ', '.join(failed) if failed else 'all passed'}")
-    return bool(failed)
+            result = " ".join(["failed", *list(seconds)[-1:]])
+        rows.append((what, suite, root, result, seconds))
+    table(rows)
+    return any(row[3] != "passed" for row in rows)
+
+
+def table(rows):
+    """What was done, with the minutes of each and the seconds of its steps."""
+    print("\n| what | Debian | root | result | minutes | seconds of each step |")
+    print("|---|---|---|---|---|---|")
+    for *row, seconds in rows:
+        row.append(f"{sum(seconds.values()) / 60:.0f}")
+        row.append(", ".join(f"{k} {v:.0f}" for k, v in seconds.items()))
+        print("| " + " | ".join(row) + " |")
 
 
 if __name__ == "__main__":

@@ -41,13 +41,13 @@ class NoBuild(Case):
     def broken_kernel(self):
         """Install a kernel with a header that stops every compiler."""
         before = self.kernels()
-        self.g.sh("""
+        self.g.sh(f"""
             set -e
             dpkg --unpack --force-depends /packages/kernel/linux-headers-*.deb
             for f in $(ls -d /usr/src/linux-headers-*-common | sort -V |
                     tail -1)/include/linux/blk-mq.h; do
                 echo '#error this kernel is too new' >>$f; done
-            apt-get install -y /packages/kernel/*.deb""",
+            {journey.INSTALL} /packages/kernel/*.deb""",
                   timeout=journey.INSTALL_SECONDS)
         self.next, = set(self.kernels()) - set(before)
         self.expect("how many packages are not configured",
@@ -95,7 +95,7 @@ class Signed(Case):
 
     def sign(self):
         """Install openssl, with which DKMS signs, and build once more."""
-        self.g.sh("openssl version || apt-get install -y "
+        self.g.sh(f"openssl version || {journey.INSTALL} "
                   "/packages/secure/openssl_*.deb", timeout=300)
         self.g.sh("""
             set -e
@@ -151,7 +151,7 @@ class Dracut(Journey):
 
     def dracut(self):
         """Replace initramfs-tools by dracut, and reboot."""
-        self.g.sh("apt-get install -y /packages/dracut/*.deb && "
+        self.g.sh(f"{journey.INSTALL} /packages/dracut/*.deb && "
                   "dracut --force --regenerate-all",
                   timeout=journey.INSTALL_SECONDS)
         self.reboot(THEIRS)
@@ -275,11 +275,15 @@ CASES = {"nobuild": NoBuild, "refused": Refused, "signed": Signed,
          "dracut": Dracut, "powercut": PowerCut, "software": Software}
 
 
-def run(name, suite, kind, debs, say=print, modules="dep"):
-    """One of CASES, or the journey; raises when something is not as wanted."""
+def run(name, suite, kind, debs, say=print, modules="dep", seconds=None):
+    """One of CASES, or the journey; raises when something is not as wanted.
+
+    seconds  a dict that gets the time of each step
+    """
     make, steps = (Journey, journey.STEPS) if name == "journey" else \
         (Journey, journey.SHORT) if name == "short" else \
         (CASES[name], CASES[name].STEPS)
     with make(suite, kind, debs, say, modules) as j:
+        if seconds is not None:
+            j.seconds = seconds
         travel(j, steps)
-        return j

@@ -19,6 +19,8 @@ from .system import System
 OURS, THEIRS = "virtio_blk_lite", "virtio_blk"
 # Limits are for the host that is slowest: an emulated one.
 INSTALL_SECONDS, BOOT_SECONDS = 900, 300
+# There is no network, from where what is only recommended would come.
+INSTALL = "apt-get install -y --no-install-recommends"
 
 # The driver of each disk below the root file system, once.
 ROOT_DRIVER = """
@@ -208,7 +210,7 @@ class Journey:
     def upgrade(self):
         """Install the next kernel; DKMS builds the module for it too."""
         before = self.kernels()
-        self.g.sh("apt-get install -y /packages/kernel/*.deb",
+        self.g.sh(f"{INSTALL} /packages/kernel/*.deb",
                   timeout=INSTALL_SECONDS)
         self.next, = set(self.kernels()) - set(before)
         status = self.g.sh("dkms status")
@@ -275,9 +277,11 @@ def travel(journey, steps=STEPS):
     for name in steps:
         at = time.monotonic()
         step = getattr(journey, name)
-        with _named(journey, name):
-            step()
-        took = journey.seconds[name] = time.monotonic() - at
+        try:
+            with _named(journey, name):
+                step()
+        finally:
+            took = journey.seconds[name] = time.monotonic() - at
         journey.say(f"{took:6.0f} s  {step.__doc__.splitlines()[0]}")
     journey.say(f"{time.monotonic() - began:6.0f} s  Debian {journey.suite}, "
                 f"root on {journey.kind}: all of it")

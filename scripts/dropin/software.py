@@ -10,7 +10,7 @@ import time
 
 from vbl import CommandFailed, Disk
 
-from .journey import INSTALL_SECONDS, OURS, THEIRS, Journey
+from .journey import INSTALL, INSTALL_SECONDS, OURS, THEIRS, Journey
 
 # Beside each: what a person would call it.
 CHECKS = {
@@ -131,8 +131,7 @@ class Software(Journey):
 
     def software(self):
         """Install the software, from files."""
-        self.g.sh("apt-get install -y --no-install-recommends "
-                  "/packages/software/*.deb; "
+        self.g.sh(f"{INSTALL} /packages/software/*.deb; "
                   "systemctl disable --now postgresql kdump-tools || true",
                   timeout=INSTALL_SECONDS)
 
