@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from device import USUAL, Device, HoldRequests, Script, VhostDevice, scene
 from device.spec import OUT
+from faults.load import Busy
 
 LEGACY = tuple(f for f in USUAL if f != "VERSION_1")
 MORE = ("BLK_MQ", "BLK_DISCARD", "BLK_WRITE_ZEROES")
@@ -123,3 +124,23 @@ def test_old_qemu(tmp_path):
     fake.chmod(0o755)
     why = scene.why_not([str(fake)])
     assert why and "7.2.1" in why and "10.1" in why
+
+
+def test_load_was_stopped(run):
+    """A load that is stopped while it waits for what is in flight goes on."""
+    dev = Device(script=HoldRequests(OUT, limit=1, hold=False))
+    g = run(dev)
+    name = scene.bind(g, dev, "lite")
+    with Busy(g, name) as busy:
+        with dev.lock:
+            dev.script.hold = True
+        # Before fio verifies, it waits for all of its writes, so this lasts.
+        g.sh("wait_for 60 sh -c 'for n in 1 2 3 4 5; do grep -q \"^ *0 *1$\" "
+             f"/sys/block/{name}/inflight || exit 1; usleep 100000; done'",
+             timeout=90)
+        for signal in "STOP", "CONT":
+            busy.job.kill(signal)
+        with dev.lock:
+            dev.release()
+        busy.progresses()
+    scene.unbind(g, dev)

@@ -176,9 +176,7 @@ FEW = {"one vector": (1, Script), "refused": (1, NoConfigVector),
 
 @pytest.mark.parametrize("ring", ["split", pytest.param(
     "packed", marks=pytest.mark.full)])
-# Without any, it sometimes stands still after sleep under load: not understood.
-@pytest.mark.parametrize("few", [
-    pytest.param(few, marks=full if few == "none" else ()) for few in FEW])
+@pytest.mark.parametrize("few", FEW)
 def test_few_interrupts(place, kernel, few, ring):
     """One vector, or no interrupt at all, on a function without INTx."""
     vectors, script = FEW[few]
