@@ -102,11 +102,17 @@ def test_bounce_buffers_held(boot, kernel):
         g.sh(f"echo 600000 >/sys/block/{holder}/queue/io_timeout")
         with dev.lock:
             dev.script.hold = True
-        read = "dd if=/dev/{} of=/dev/null bs=256k count=1 iflag=direct skip={} 2>&1"
-        jobs = [g.start(read.format(holder, n)) for n in range(8)]
+        # A piece of memory that is contiguous needs slots that are, too: small
+        # requests take what is left between large ones, of 512 slots.
+        read = ("dd if=/dev/{} of=/dev/null bs={} count=1 iflag=direct skip={} "
+                "2>&1")
+        jobs = [g.start(f"for n in $(seq {count}); do "
+                        f"({read.format(holder, size, '$n')} || "
+                        ">/tmp/failed) & done; wait")
+                for count, size in ((3, "256k"), (100, "4k"))]
         g.sh("wait_for 60 sh -c '[ $(cat /sys/kernel/debug/swiotlb/"
-             "io_tlb_used) -gt 384 ]'", timeout=90)
-        status, out = g.status(read.format(name, 0),
+             "io_tlb_used) -gt 480 ]'", timeout=90)
+        status, out = g.status(read.format(name, "256k", 0),
                                timeout=SECONDS * LOST + SLACK)
         assert status and "nput/output error" in out, out
         assert "no room to map" in said(g)
@@ -115,7 +121,8 @@ def test_bounce_buffers_held(boot, kernel):
             dev.release()
         for job in jobs:
             job.wait(60)
-        g.sh(read.format(name, 0))
+        g.sh("[ ! -e /tmp/failed ]")
+        g.sh(read.format(name, "256k", 0))
         g.sh("vbl_unload", timeout=60)
     assert not dev.check.breaches, dev.check.report()
 
