@@ -137,8 +137,8 @@ fuzz-ring:
 trust: setup chosen
 	@scripts/trust.py $(N) $(if $(K),-k $(K)) $(if $(WRITE),--write)
 
-# Hot-unplug, unbind and unload, N times each under load; or everything mixed,
-# for HOURS, or the one ROUND of it that a log names.
+# Hot-unplug, unbind and unload, N times each under load, or storms; or everything
+# mixed, for HOURS, or the one ROUND of it that a log names.
 soak: setup chosen
 	@scripts/$(if $(HOURS)$(ROUND),soak_mix.py,soak.py) $(N) \
 		$(if $(HOURS),--hours=$(HOURS)) $(if $(ROUND),--round=$(ROUND)) \
@@ -284,7 +284,7 @@ help:
 	@echo "             GUESTS=4 at a time (each needs two CPUs)"
 	@echo "  fuzz-ring  the rings in user space against such a device; SECONDS=60, SEED=1"
 	@echo "  soak       hot-unplug, unbind, unload, N times (20) each; SEED=1,"
-	@echo "             WHAT=unplug,rebind,reload"
+	@echo "             WHAT=unplug,rebind,reload; WHAT=storm: lies and new settings"
 	@echo "  soak HOURS=2  everything mixed; SEED=1; LOG=soak.log has the command that"
 	@echo "             repeats a round: ROUND=SEED"
 	@echo "  powercut   QEMU killed N times (5) under a guest that writes; SEED=1,"

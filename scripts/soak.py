@@ -5,6 +5,8 @@
     unplug   hot-unplugged by QEMU and plugged in again
     rebind   unbound from the driver and bound again
     reload   the module unloaded and loaded again
+    storm    two minutes of lies of the device and new settings, N devices; only
+             when asked for
 
     scripts/soak.py [N] [--what unplug,...] [--seed S] [-k KERNEL] [--write]
 
@@ -17,7 +19,42 @@ import argparse
 import sys
 
 from faults import removal
-from vbl import VblError, record
+from trust import storm
+from vbl import SetupError, VblError, record
+
+
+def removals(what, args):
+    """One of removal.CAMPAIGNS."""
+    options = removal.TURNS[args.seed % len(removal.TURNS)]
+    print(f"{what}: {args.n} times, seed {args.seed}, {options}", flush=True)
+    title = f"{removal.TITLES[what]}, {removal.ring(options)}"
+    with record.noted(args.write, title, args.kernel, args.n,
+                      record.make("soak", N=args.n, SEED=args.seed,
+                                  WHAT=what, K=args.kernel)):
+        took = removal.campaign(what, args.n, args.seed, args.kernel)
+    print(f"{what}: {args.n} of {args.n}, nothing lost, nothing hung, "
+          f"{took:.0f} s", flush=True)
+
+
+def storms(what, args):
+    """Storms of so many seeds, from the first one on."""
+    def again(n, seed):
+        return record.make("soak", N=n, SEED=seed, WHAT=what, K=args.kernel)
+
+    with record.noted(args.write, "storm of lies and settings", args.kernel,
+                      args.n, again(args.n, args.seed)):
+        for seed in range(args.seed, args.seed + args.n):
+            one = storm.Storm(args.kernel, seed)
+            print(f"{what}: seed {seed}, {one.lies.in_words()}", flush=True)
+            try:
+                print(f"{what}: seed {seed}, {one.run()}", flush=True)
+            except SetupError:
+                raise
+            except VblError as e:
+                raise VblError(f"{e}\nrepeat it: {again(1, seed)}") from e
+
+
+WHAT = {**dict.fromkeys(removal.CAMPAIGNS, removals), "storm": storms}
 
 
 def main():
@@ -31,22 +68,13 @@ def main():
     top.add_argument("--write", action="store_true")
     args = top.parse_args()
     for what in args.what.split(","):
-        if what not in removal.CAMPAIGNS:
-            top.error(f"{what}: one of " + ", ".join(removal.CAMPAIGNS))
-        options = removal.TURNS[args.seed % len(removal.TURNS)]
-        print(f"{what}: {args.n} times, seed {args.seed}, {options}",
-              flush=True)
+        if what not in WHAT:
+            top.error(f"{what}: one of " + ", ".join(WHAT))
         try:
-            title = f"{removal.TITLES[what]}, {removal.ring(options)}"
-            with record.noted(args.write, title, args.kernel, args.n,
-                              record.make("soak", N=args.n, SEED=args.seed,
-                                          WHAT=what, K=args.kernel)):
-                took = removal.campaign(what, args.n, args.seed, args.kernel)
+            WHAT[what](what, args)
         except VblError as e:
             print(f"{what}: {type(e).__name__}: {e}", file=sys.stderr)
             return 1
-        print(f"{what}: {args.n} of {args.n}, nothing lost, nothing hung, "
-              f"{took:.0f} s", flush=True)
     return 0
 
 

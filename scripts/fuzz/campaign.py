@@ -60,6 +60,44 @@ class Unjudged:
     saw = add
 
 
+def hostile_device(options):
+    """A Device that judges nothing, for a Hostile script."""
+    dev = Device(**options)
+    dev.check.rule, dev.check.saw = Unjudged.rule, Unjudged().saw
+    dev.log.add = Unjudged().add
+    return dev
+
+
+def own_faults(dev):
+    """Raise when the device itself failed, other than by an address that a lie
+    has changed."""
+    faults = [e for e in dev.errors if not isinstance(e, BadAddress)]
+    dev.errors.clear()
+    if faults:
+        raise VblError(f"the device itself failed: {faults[0]!r}"
+                       ) from faults[0]
+
+
+@contextlib.contextmanager
+def pulse(devs):
+    """Carry out what the devices have delayed, in a thread of its own."""
+    done = threading.Event()
+
+    def beat():
+        while not done.wait(PULSE_SECONDS):
+            for dev in devs:
+                if isinstance(dev.script, Hostile):
+                    dev.server.handle(dev.script.pulse, dev)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 class Sum:
     """Counters of all rounds, shared by the processes of all guests."""
 
@@ -109,12 +147,12 @@ class Campaign:
         if why:
             raise VblError(why)
         with contextlib.ExitStack() as running:
-            devs = {name: running.enter_context(self._device(options))
+            devs = {name: running.enter_context(hostile_device(options))
                     for name, options in STANDS.items()}
             g = running.enter_context(Guest(
                 self.kernel, devices=[d.qemu for d in devs.values()],
                 share_mem=True, driver=None, qemu=qemu, timeout=0))
-            running.enter_context(self._pulse(devs.values()))
+            running.enter_context(pulse(devs.values()))
             for dev in devs.values():
                 scene.keep_off(g, dev)
             g.sh(f"vbl_load {PARAMS}")
@@ -131,32 +169,6 @@ class Campaign:
                         record.make("fuzz", K=self.kernel, SEED=seed, ROUNDS=1)
                     ) from e
             self._unload(g)
-
-    @staticmethod
-    def _device(options):
-        dev = Device(**options)
-        dev.check.rule, dev.check.saw = Unjudged.rule, Unjudged().saw
-        dev.log.add = Unjudged().add
-        return dev
-
-    @contextlib.contextmanager
-    def _pulse(self, devs):
-        """Carry out what the device has delayed, in a thread of its own."""
-        done = threading.Event()
-
-        def beat():
-            while not done.wait(PULSE_SECONDS):
-                for dev in devs:
-                    if isinstance(dev.script, Hostile):
-                        dev.server.handle(dev.script.pulse, dev)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
     def _round(self, g, dev, seed, lies):
         mark = g.dmesg_mark(f"seed {seed}")
@@ -195,7 +207,7 @@ class Campaign:
         ktap.must_be_quiet(log)
         if not dev.server.client:
             raise VblError("QEMU has given the scripted device up")
-        self._own_faults(dev)
+        own_faults(dev)
         if self.verbose:
             print(log, end="")
         self.rounds += 1
@@ -226,16 +238,6 @@ class Campaign:
                     lambda: lies.requests - before > SLOW, SLOW_SECONDS)
         if more or lies.unloaded or must_end:
             job.wait(90, check=False)
-
-    @staticmethod
-    def _own_faults(dev):
-        """Raise when the device itself failed, other than by an address that a
-        lie has changed."""
-        faults = [e for e in dev.errors if not isinstance(e, BadAddress)]
-        dev.errors.clear()
-        if faults:
-            raise VblError(f"the device itself failed: {faults[0]!r}"
-                           ) from faults[0]
 
     def _unload(self, g):
         mark = g.dmesg_mark("unload")

@@ -52,6 +52,8 @@ class Hostile(Script):
     REGISTER, WRITE, REFUSE = 4000, 2000, 20000
     KEEP, SWALLOW, INTERRUPT, NEEDS_RESET, CONFIG = 30, 30, 2000, 100, 2000
     EARLY, ZONE, SPURIOUS = 50000, 300000, 5000
+    # The smallest capacity, in sectors: it still covers what the load uses.
+    CAPACITY = 4096
     STALL, STALL_SECONDS = 100, (0.5, 1.5, 2.5, 3.5, 6, 12)
     PROBE, LATER = (0, 0, 1, 2, 12), 0.03     # factors before and after
                                 # DRIVER_OK: lies in a reset cost the disk
@@ -282,10 +284,9 @@ class Hostile(Script):
             self._misreport(dev, queue, ident)
         if self._chance("request", self.CONFIG):
             name = self._dice["request"].choice(("capacity", "writeback"))
-            # The smallest capacity still covers what the load uses.
             dev.change(**{name: self._number("request", 8)
                           if name == "writeback" else
-                          self._number("request", 24) | 4096})
+                          self._number("request", 24) | self.CAPACITY})
             self._config_changed = True
             self._tell(f"{name} changes")
         if self._chance("request", self.NEEDS_RESET):

@@ -10,9 +10,10 @@ import subprocess
 import sys
 
 import pytest
+from device import scene
 from faults import removal
 import soak_mix
-from trust import mix, used
+from trust import mix, storm, used
 from vbl import TREE, Disk
 
 
@@ -29,6 +30,31 @@ def test_soak(kernel, what):
 def test_soak_more(what, options):
     """Twenty times, for each kind of ring and interrupt."""
     removal.campaign(what, 20, seed=2, options=options)
+
+
+# -- storms ------------------------------------------------------------------
+
+@pytest.mark.full
+@pytest.mark.parametrize("ring", storm.RINGS)
+def test_storm(ring):
+    """Short ones: each load is right, and ends when the device is honest."""
+    why = scene.qemu()[1]
+    if why:
+        pytest.skip(why)
+    one = storm.Storm(None, 5, ring, seconds=20)
+    print(one.lies.in_words(), one.run(), sep=", ")
+    assert one.lies.mutations
+
+
+def test_storm_is_drawn_again():
+    """The same seed is the same device, and every one can be had."""
+    drawn = [storm.Stormy(n) for n in range(200)]
+    assert [d.in_words() for d in drawn] == \
+        [storm.Stormy(n).in_words() for n in range(200)]
+    for name, values in {"ring": storm.RINGS, "stand": storm.STANDS,
+                         "queues": storm.QUEUES, "polls": (0, 1),
+                         "queue_size": storm.RING_SIZES}.items():
+        assert {getattr(d, name) for d in drawn} == set(values)
 
 
 # -- everything mixed --------------------------------------------------------
