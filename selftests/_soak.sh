@@ -15,7 +15,7 @@
 # shellcheck source=../scripts/in-guest/vbl.sh
 . /lib/vbl.sh
 
-kept=/tmp/kept.
+kept=/tmp/kept. acked=/tmp/acked. why=/tmp/why.
 
 fail()
 {
@@ -36,27 +36,33 @@ is_kept()
 		cmp - $kept"$1"
 }
 
-# Two writers and two readers, which end when the disk is gone. They use the file
-# that is open here, because writing to the name of a lost disk makes a file.
+# Two writers and two readers, which end when the disk is gone. A writer (ack.c)
+# first finds all that it had written and flushed before. The readers use the file
+# that is open here, because the name may be the next disk's already.
 load()
 {
-	exec 5<>"/dev/$1" || return
-	for at in 512 4096; do
-		dd if=/dev/zero of=/proc/self/fd/5 bs=4k seek=$at count=100000 \
-			oflag=direct 2>/dev/null &
+	exec 5<"/dev/$1" || return
+	for area in 1 2; do
+		safe=$(tail -n 1 $acked$area 2>/dev/null | cut -d' ' -f2)
+		: >$acked$area
+		echo "$area ${safe:-0}" >>$acked$area
+		/bin/ack "/dev/$1" $acked$area $area 4 "${safe:-0}" $area \
+			2>$why$area &
 		(
 			while dd if=/proc/self/fd/5 of=/dev/null bs=16k \
-				skip=$at iflag=direct 2>/dev/null; do :; done
+				skip=$((area * 512)) iflag=direct 2>/dev/null; do :; done
 		) &
 	done
 	wait
+	! grep "is not at" $why*
 }
 
-# is_busy DEV: wait until the load writes.
+# is_busy DEV: wait until the load writes, and has missed nothing.
 is_busy()
 {
-	wait_for 60 sh -c "[ \$(awk '{ print \$5 }' \
-		/sys/block/$1/stat) -gt ${2-$(writes "$1")} ]"
+	wait_for 60 sh -c "grep -q 'is not at' $why* || [ \$(awk '{ print \$5 }' \
+		/sys/block/$1/stat) -gt ${2-$(writes "$1")} ]" &&
+		! grep "is not at" $why*
 }
 
 writes()
@@ -81,11 +87,12 @@ rebind()
 		i=$((i + 1))
 		before=$(writes "$dev")
 		load "$dev" &
+		load=$!
 		is_busy "$dev" "$before" || fail "$i: the load does not write"
 		below 30000
 		usleep $number
 		echo "$bdf" >"$driver/unbind" || fail "unbind $i"
-		wait
+		wait $load || fail "unbind $i: data lost"
 		echo "$bdf" >"$driver/bind" || fail "bind $i"
 		[ "$(disk_of "$bdf")" = "$dev" ] || fail "bind $i: other name"
 		is_kept "$dev" || fail "bind $i: data lost"
@@ -103,8 +110,9 @@ reload()
 	keep "$dev" || fail "cannot write $dev"
 	while [ $i -lt "$n" ]; do
 		i=$((i + 1))
-		dd if=/dev/zero of="/dev/$dev" bs=4k seek=512 count=64 \
-			2>/dev/null || fail "write $i"
+		head -c 262144 /dev/urandom >/tmp/new
+		dd if=/tmp/new of="/dev/$dev" bs=4k seek=512 2>/dev/null ||
+			fail "write $i"
 		below 10000
 		usleep $number
 		rmmod $module || fail "rmmod $i"
@@ -113,6 +121,8 @@ reload()
 		$get || fail "insmod $i"
 		[ "$(disk_of "$bdf")" = "$dev" ] || fail "insmod $i: no $dev"
 		is_kept "$dev" || fail "insmod $i: data lost"
+		dd if="/dev/$dev" bs=4k skip=512 count=64 iflag=direct \
+			2>/dev/null | cmp - /tmp/new || fail "insmod $i: writes lost"
 	done
 }
 

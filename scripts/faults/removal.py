@@ -5,14 +5,19 @@
     rebind   unbound from the driver and bound again
     reload   the module unloaded and loaded again
 
-What was written and synced before has to be there each time, whoever used the
-disk has to get an error, nothing may hang, and the kernel may not complain.
+What was written and synced before, also under load until the disk was removed,
+has to be there each time, whoever used the disk has to get an error, nothing may
+hang, and the kernel may not complain.
 """
 
 import random
+import tempfile
 import time
+from pathlib import Path
 
 from vbl import Disk, Guest, ktap
+
+from . import powercut
 
 SECONDS_EACH = 20
 TURNS = ({"transport": "modern"}, {"transport": "modern", "packed": True},
@@ -56,8 +61,10 @@ def campaign(what, n, seed=1, kernel=None, options=None, driver="lite"):
     hot = what == "unplug"
     disk = Disk(hotplug=hot, **(options or TURNS[seed % len(TURNS)]))
     began = time.monotonic()
-    with Guest(kernel, disks=[disk], driver=driver, tools=False,
-               timeout=600 + SECONDS_EACH * n) as g:
+    with tempfile.TemporaryDirectory() as folder, Guest(
+            kernel, disks=[disk], driver=driver, tools=False,
+            files={"bin/ack": powercut.writer(Path(folder))},
+            timeout=600 + SECONDS_EACH * n) as g:
         if hot:
             disk.blockdevs(g.folder)
         CAMPAIGNS[what](g, n, seed)

@@ -14,13 +14,38 @@ from device import scene
 from faults import removal
 import soak_mix
 from trust import mix, storm, used
-from vbl import TREE, Disk
+from vbl import TREE, CommandFailed, Disk, VblError
 
 
 @pytest.mark.parametrize("what", removal.CAMPAIGNS)
 def test_soak(kernel, what):
     """Five times; what was synced is there each time, and nothing hangs."""
     removal.campaign(what, 5, seed=1, kernel=kernel)
+
+
+def wiped(g, n, seed):
+    """What the load had written is gone when the disk is back."""
+    disk, soak = g.disks[0], "/selftests/_soak.sh"
+    for i in range(2):
+        g.plug(disk)
+        g.sh(f"take_over {g.bdf(disk)}")
+        dev = g.dev(disk)
+        if i:
+            g.sh(f"dd if=/dev/zero of=/dev/{dev} bs=1M seek=4 count=8 "
+                 "oflag=direct 2>&1")
+        load = g.start(f"{soak} load {dev}")
+        g.sh(f"{soak} is_busy {dev}", timeout=70)
+        # A line of each writer says what is safe.
+        g.sh("wait_for 60 grep -q '^1 [1-9]' /tmp/acked.1", timeout=70)
+        g.unplug(disk)
+        load.wait(60)
+
+
+def test_soak_would_show(monkeypatch):
+    """A write under load that is lost ends the campaign."""
+    monkeypatch.setitem(removal.CAMPAIGNS, "unplug", wiped)
+    with pytest.raises(CommandFailed, match="is not at"):
+        removal.campaign("unplug", 2)
 
 
 @pytest.mark.full
