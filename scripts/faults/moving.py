@@ -41,6 +41,14 @@ class Moves:
             self.leave(uri)
             self.arrive(there)
 
+    def save_and_restore(self):
+        """Save the guest to a file, and continue in a QEMU that reads it."""
+        state = self.folder / "state"
+        self.leave(f"exec:cat >{state}")
+        self.g.kill()
+        self.arrive(self.another(f"exec:cat {state}"))
+        state.unlink()
+
 
 class Moving(Moves):
     """A guest with one disk, whose blocks the host checks at the end."""

@@ -20,6 +20,7 @@ from fuzz.campaign import Campaign
 from vbl import VblError
 
 from . import own_guest
+from .storm import Storm
 from .used import MEGA, Used
 
 # The longest pause between two actions.
@@ -27,6 +28,7 @@ SECONDS = 1.5
 # A stall that resets nothing: less than stall_timeouts times request_timeout,
 # which is a second, on a machine with other things to do.
 STALL = 2.5
+STORM_SECONDS = 30
 # Queues are frozen for these.
 FREEZES = ("n=$(cat queue/nr_requests) && echo 4 >queue/nr_requests && "
            "echo $n >queue/nr_requests",
@@ -100,7 +102,7 @@ def disk_size(s, rng):
 def helped_by_reset(s, cause):
     """@cause() makes the driver reset the device."""
     before = inflight.errors(s.g, "resets")
-    s.expected.add("resets")
+    s.causes("resets")
     cause()
     inflight.wait_errors(s.g, "resets", before + 1)
 
@@ -144,7 +146,7 @@ def interrupt_lost(s, rng):
     """Lose an interrupt of one queue, or of all with INTx."""
     g, dev, bdf = s.g, s.g.dev(), s.g.bdf(0)
     before = inflight.errors(g, "lost_interrupts")
-    s.expected.add("lost_interrupts")
+    s.causes("lost_interrupts")
     if "vectors" in s.plan["disk"]:
         g.sh(f"setpci -s {bdf} COMMAND=400:400")
     else:
@@ -169,7 +171,7 @@ def repaired(s, held, what=None):
 
 def lose(s):
     """Start a write that QEMU holds for ever: for the guest it is lost."""
-    s.expected |= {"resets", "queue_resets", "lost_completions"}
+    s.causes("resets", "queue_resets", "lost_completions")
     return inflight.hold(s.g)
 
 
@@ -214,7 +216,7 @@ def storage_stalls(s, rng):
 def completion_spoiled(s, rng):
     """A write is done, and one number of its completion is wrong."""
     how = rng.choice(SPOILERS)
-    s.expected |= {"resets", "queue_resets", "protocol"}
+    s.causes("resets", "queue_resets", "protocol")
     with s.still():
         held = inflight.spoil(s.g, s.ring(), how)
         repaired(s, held, None if how in HARMLESS else "protocol")
@@ -224,7 +226,7 @@ def breach(s, rng):
     """The used ring gets a head whose request is not done, or is not there."""
     packed = "packed" in s.plan["disk"]
     how = rng.choice(BREACHES[:-1] if packed else BREACHES)
-    s.expected |= {"resets", "queue_resets", "protocol"}
+    s.causes("resets", "queue_resets", "protocol")
     with s.still():
         held, ring = inflight.hold(s.g), s.ring()
         how(ring, ring.newest())
@@ -243,9 +245,23 @@ def sleep(s, rng):
     job.wait(60)
 
 
+def hibernation(s, rng):
+    """All of hibernation that concerns a device: freeze and thaw."""
+    file = "/sys/module/suspend/parameters/pm_test_delay"
+    if s.g.status(f"grep -qw disk /sys/power/state && [ -w {file} ]")[0]:
+        raise LeftOut("this kernel cannot try to hibernate")
+    s.g.sh(f"echo 0 >{file}; cd /sys/power; echo devices >pm_test && "
+           "echo disk >state; r=$?; echo none >pm_test; exit $r", timeout=60)
+
+
 def migration(s, rng):
     """Migrate the guest to another QEMU."""
     s.go(1)
+
+
+def saved(s, rng):
+    """Save the guest to a file, and restore it in another QEMU."""
+    s.save_and_restore()
 
 
 # -- the loads end with their disk, and are started again --------------------
@@ -376,7 +392,9 @@ ACTIONS = {
     "completion spoiled": Action(completion_spoiled, every(alone, split)),
     "breach of the ring": Action(breach, alone),
     "S3": Action(sleep, has("guest", "suspend")),
+    "hibernation": Action(hibernation),
     "live migration": Action(migration, has("moves")),
+    "save and restore": Action(saved, has("moves")),
     # The loads get errors, and find all safe blocks when started again.
     "unbind and bind": Action(unbind),
     # After S3 no guest gets QEMU's resize event, with any driver.
@@ -523,11 +541,27 @@ def do_backend(plan, kernel, tell):
     return len(plan["actions"])
 
 
+def draw_storm(rng):
+    """Draw a short storm."""
+    return {"seed": rng.randrange(1 << 30), "actions": ["storm"]}
+
+
+def do_storm(plan, kernel, tell):
+    """Lies and new settings at once, as make soak WHAT=storm does for longer."""
+    why = scene.qemu()[1]
+    if why:
+        raise LeftOut(why)
+    tell(action="storm")
+    Storm(kernel, plan["seed"], seconds=STORM_SECONDS).run()
+    return 1
+
+
 # Kind of a round: how it is drawn, how it is done, of how many.
 KINDS = {
     "disk": (draw_disk, do_disk, 10),
     "hostile device": (draw_hostile, do_hostile, 1),
     "backend killed": (draw_backend, do_backend, 1),
+    "storm": (draw_storm, do_storm, 1),
 }
 
 

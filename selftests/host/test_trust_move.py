@@ -34,13 +34,8 @@ def test_live_migration(boot, kernel, tmp_path, options):
 def test_save_and_restore(boot, kernel, tmp_path, options):
     """Saved to a file, and restored in another QEMU."""
     m = Moving(boot, kernel, tmp_path, options)
-    for n in range(2):
-        state = tmp_path / f"state{n}"
-        m.leave(f"exec:cat >{state}")
-        m.g.kill()
-        there = m.another(f"exec:cat {state}")
-        m.arrive(there)
-        state.unlink()
+    for _ in range(2):
+        m.save_and_restore()
     m.end()
     m.g.sh(GONE)
 

@@ -4,6 +4,7 @@
 And one round of all that can be mixed, of which make soak HOURS=... does many.
 """
 
+import collections
 import json
 import os
 import subprocess
@@ -123,6 +124,42 @@ def test_mix_would_show(tmp_path, capsys, monkeypatch):
     first, action, last = rows(log)
     assert action["action"] == "planted"
     assert "is not at" in last["wrong"] and first["repeat"] in again
+
+
+class Counts:
+    """A guest whose driver has counted so many errors, and said nothing."""
+
+    def __init__(self, **counts):
+        self.counts = {**dict.fromkeys(used.ERRORS, 0), **counts}
+
+    def dev(self):
+        return "vda"
+
+    def sh(self, _command):
+        return "".join(f"{k}:{n}\n" for k, n in self.counts.items())
+
+    def dmesg_check(self, _mark):
+        pass
+
+    def dmesg_since(self, _mark):
+        return ""
+
+
+def test_mix_counts_resets():
+    """An action of its own explains its resets, and not all others."""
+    s = object.__new__(used.Used)
+    s.expected = collections.Counter()
+    s.g = Counts()
+    s.check("mark")
+    s.causes("resets", "lost_interrupts")
+    s.g = Counts(resets=used.MOST_EACH, lost_interrupts=99)
+    s.check("mark")
+    for more in ({"resets": used.MOST_EACH + 1}, {"protocol": 1}):
+        s.g = Counts(**more)
+        with pytest.raises(VblError, match="caused at most"):
+            s.check("mark")
+    s.causes("resets", "protocol")
+    s.check("mark")
 
 
 DRAW = ("import soak_mix, json; from trust import mix; "
