@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every call of the kernel that can fail, fails: nothing leaks or splats."""
 
-import pytest
+import contextlib
 
+import pytest
+from device import USUAL, Device, scene
 from vbl import Disk, build_module
 
 PARAMS = "/sys/module/virtio_lite/parameters"
@@ -18,9 +20,15 @@ DISKS = {
     "intx": Disk(**SHORT, transport="modern", vectors=0),
     "iommu": Disk(**SHORT, transport="modern", num_queues=2,
                   iommu_platform=True),
+    "packed": Disk(**SHORT, transport="modern", packed=True, num_queues=2),
+    "packed-direct": Disk(**SHORT, transport="modern", packed=True,
+                          indirect=False, num_queues=2, vectors=2),
 }
+# No QEMU has a zoned disk without one on the host, so these are scripted.
+ZONED = {"zoned": (), "zoned-packed": ("RING_PACKED",)}
 LONG = [pytest.param(k, marks=pytest.mark.full)
-        for k in ("legacy", "direct", "intx")]
+        for k in ("legacy", "direct", "intx", "packed", "packed-direct",
+                  *ZONED)]
 
 # Fails call after call, first while the module loads and then, module loaded,
 # while the disk is bound; each time unloads, or unbinds, what is left.
@@ -141,11 +149,31 @@ echo "points $((i - 1)) lived $lived"
 """.replace("@PARAMS@", PARAMS)
 
 
+@pytest.fixture
+def a_disk():
+    """a_disk(kind): options of a guest that has it."""
+    with contextlib.ExitStack() as running:
+        def make(kind):
+            if kind in DISKS:
+                return {"disks": [DISKS[kind]], "iommu": kind == "iommu"}
+            why_not = scene.qemu()[1]
+            if why_not:
+                pytest.skip(why_not)
+            dev = running.enter_context(Device(
+                USUAL + ("BLK_MQ", "BLK_ZONED", "RING_RESET", *ZONED[kind]),
+                size=20 << 20, queues=2, queue_size=32, zones={}))
+            return {"devices": [dev.qemu], "share_mem": True, "disks": [],
+                    "qemu": scene.command()}
+
+        yield make
+
+
 @pytest.mark.parametrize("kind", ["modern", "iommu", *LONG])
-def test_every_failure_unwinds(kernel, boot, kind):
+def test_every_failure_unwinds(kernel, boot, a_disk, kind):
+    if kind in ZONED and kernel.series == "6.1":
+        pytest.skip("the block layer of 6.1 does not order writes to a zone")
     ko = build_module(kernel, ("FAIL_POINTS=1",))
-    g = boot(kernel=kernel, disks=[DISKS[kind]], driver=None, ko=ko,
-             iommu=kind == "iommu", tools=False)
+    g = boot(kernel=kernel, driver=None, ko=ko, tools=False, **a_disk(kind))
     points, scenes = {}, {"load": LOOP, "bind": REBIND, "sleep": SLEEP}
     if kind != "legacy":
         scenes["resize"] = RESIZE
