@@ -171,3 +171,30 @@ def length_huge(ring, at, old):
 def length_zero(ring, at, old):
     """The length says that not even the status was written; it was."""
     ring.line.put(ring.used + 8 + 8 * (at % ring.num), 0, 4)
+
+
+# -- the same in a packed ring -----------------------------------------------
+
+def spoil_packed(g, ring, how):
+    """QEMU completes a write, and how() spoils the used descriptor."""
+    held, slot, ident = hold(g), ring.state()["used-idx"], ring.newest()
+    g.qmp("stop")
+    assert ring.state()["used-idx"] != slot, "the host did not finish it"
+    how(ring, slot, ident)
+    g.qmp("cont")
+    return held
+
+
+def packed_out_of_range(ring, slot, ident):
+    """The id is out of range."""
+    ring.line.put(ring.desc + 16 * slot + 12, 0xfffe)
+
+
+def packed_twice(ring, slot, ident):
+    """The same id is in the next descriptor, too."""
+    ring.give_packed(ident)
+
+
+def packed_length_huge(ring, slot, ident):
+    """The length is more than the buffers hold."""
+    ring.line.put(ring.desc + 16 * slot + 8, 0xffffffff, 4)

@@ -32,6 +32,7 @@ class Scene:
         self.g = Guest(kernel, disks=[disk], driver=driver, params=PARAMS,
                        devices=[*self.line.devices, *devices],
                        append=APPEND, timeout=0)
+        self.packed = bool(options.get("packed"))
         self._ring, self.undo, self.jobs = None, [], []
 
     def __enter__(self):
@@ -57,7 +58,7 @@ class Scene:
     def ring(self):
         """The ring that the driver has set up."""
         if not self._ring:
-            self._ring = Ring(self.g, self.line)
+            self._ring = Ring(self.g, self.line, packed=self.packed)
         return self._ring
 
     def write(self):
@@ -162,6 +163,11 @@ def breach(how):
 def spoiled(how):
     """The write is done, and its completion is spoiled."""
     return lambda s: inflight.spoil(s.g, s.ring, how)
+
+
+def spoiled_packed(how):
+    """The same in a packed ring."""
+    return lambda s: inflight.spoil_packed(s.g, s.ring, how)
 
 
 def withheld(s):
@@ -283,4 +289,16 @@ ROWS = {
     "fatal PCIe error, slot reset": Held(
         bus_error, devices=(inflight.AER_PORT,), **inflight.AER),
     "interrupt lost, INTx": Held(no_intx, vectors=0),
+    "packed ring: used id out of range":
+        Held(breach(inflight.used_out_of_range), packed=True),
+    "packed ring: used id of a request not in flight":
+        Held(breach(inflight.used_not_in_flight), packed=True),
+    "packed ring: request given back without being done":
+        Held(breach(inflight.used_without_status), packed=True),
+    "packed ring: id of a true completion out of range":
+        Held(spoiled_packed(inflight.packed_out_of_range), packed=True),
+    "packed ring: used id given back twice":
+        Held(spoiled_packed(inflight.packed_twice), packed=True),
+    "packed ring: used length makes no sense":
+        Held(spoiled_packed(inflight.packed_length_huge), packed=True),
 }
