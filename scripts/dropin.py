@@ -18,10 +18,11 @@ refuses it, an initramfs of dracut's, and power cuts while the choice is made.
 
 import argparse
 import itertools
+import os
 import sys
 
 from dropin import cases, images, packages
-from vbl import VblError
+from vbl import VblError, qemu
 
 WHAT = ("journey", "short", *cases.CASES)
 
@@ -49,6 +50,7 @@ def main():
                      "as Debian has it, which takes an emulated one minutes")
     top.add_argument("--debs", help="these packages, not those of the tree")
     args = top.parse_args()
+    os.environ.setdefault("VBL_CPU", qemu.QUICK_CPU)
     rows = []
     try:
         debs = packages.image(args.debs)

@@ -27,6 +27,9 @@ KVM_PROBE_SECONDS = 15
 # And a guest with one CPU got no memory barriers, though the device runs in
 # another thread: notifications were lost.
 GOOD_TCG = (8, 1)
+# These flags make a kernel select copies that are slow when they are emulated byte
+# by byte.
+QUICK_CPU = "max,erms=off,fsrm=off"
 
 
 # What the harness itself needs of a QEMU.

@@ -32,10 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import vbl                          # noqa: E402
 from faults import qtest            # noqa: E402
-from vbl import kernel as vbl_kernel, ktap, program    # noqa: E402
+from vbl import kernel as vbl_kernel, ktap, program, qemu    # noqa: E402
 
-# These CPU flags select copies that are slow when emulated byte by byte.
-os.environ.setdefault("VBL_CPU", "max,erms=off,fsrm=off")
+os.environ.setdefault("VBL_CPU", qemu.QUICK_CPU)
 pytest_plugins = ["conform", "scripted", "late"]
 RESULTS = {}            # node id -> passed, failed or skipped
 NOTES = {}              # node id -> what $VBL_RESULTS gets of a test
