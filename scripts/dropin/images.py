@@ -5,8 +5,8 @@ A seed is the system of a suite as mmdebstrap makes it, in a file system. A
 guest boots it with its own kernel and installs itself onto a disk: partitions,
 the file system of the root, GRUB. What is booted afterwards is on that disk
 only. Everything is Debian's, but for the program that serves the host over the
-second serial port, a command line for the kernel, and timers that need a
-network.
+second serial port, a command line for the kernel, timers that need a network,
+and how hard an initramfs is compressed, which is the user's choice.
 """
 
 import dataclasses
@@ -156,6 +156,8 @@ def _stage(folder, root):
             shutil.copy(path, folder)
     later = folder / "later"
     (root / "later").rename(later)
+    for deb in (later / "kernel").glob("*.deb"):
+        _decompress(deb, folder / "deb")
     mkfs = [initramfs.tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
             "-E", "root_owner=0:0"]
     for source, image, size in (
@@ -165,6 +167,14 @@ def _stage(folder, root):
             f.truncate(size)
         subprocess.run([*mkfs, "-d", source, folder / image], check=True)
         shutil.rmtree(source)
+
+
+def _decompress(deb, folder):
+    """The same package without compression, which takes a guest minutes."""
+    subprocess.run(["dpkg-deb", "-R", deb, folder], check=True)
+    subprocess.run(["dpkg-deb", "-Znone", "-b", folder, deb], check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.rmtree(folder)
 
 
 def _size(folder):
@@ -205,7 +215,7 @@ def seed(suite):
             [*command, "python3", "-c", UNPACK, str(Path(__file__).parents[1]),
              str(archive), str(folder)], check=True)
 
-    inputs = [archive.parent.name, FILES, LINKS, SEED_BYTES,
+    inputs = [archive.parent.name, FILES, LINKS, SEED_BYTES, "kernel -Znone",
               cache.file_stamp(initramfs._agent())]
     return Seed(cache.entry("dropin-seed", inputs, make, suite))
 
@@ -283,6 +293,7 @@ if [ -n "$crypt" ]; then
 fi
 [ -z "$swap" ] || echo "RESUME=UUID=$(uuid $swap)" \
     >/mnt/etc/initramfs-tools/conf.d/resume
+echo COMPRESSLEVEL=1 >/mnt/etc/initramfs-tools/conf.d/level
 [ {modules} = most ] || echo MODULES={modules} \
     >/mnt/etc/initramfs-tools/conf.d/modules
 for f in dev proc sys run; do mount --rbind /$f /mnt/$f; done
