@@ -240,10 +240,12 @@ class Journey:
             return
         boot_id = old.sh("cat /proc/sys/kernel/random/boot_id")
         old.sh("echo hibernated >/root/before")
-        job = old.start("systemctl hibernate && sleep 3")
+        # Ends in the system that goes on: until then it reads no commands.
+        job = old.start(f"""systemctl hibernate && wait_for {INSTALL_SECONDS} \
+            sh -c "dmesg | grep 'PM: hibernation: hibernation exit'" """)
         old.wait_exit(120)
         self.boot(resumes=old)
-        job.wait(120)
+        job.wait(BOOT_SECONDS)
         self.expect("the boot id", self.g.sh(
             "cat /proc/sys/kernel/random/boot_id"), boot_id)
         self.root_is_on(OURS)

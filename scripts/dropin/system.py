@@ -45,6 +45,10 @@ class System(Guest):
             # Its agent goes on, and so do the jobs that it had.
             self.adopt(self.resumes)
 
+    def _load_drivers(self):
+        # udev does. One that goes on from its hibernation hears nothing yet.
+        pass
+
     def _boots_from(self):
         # Only tells whether KVM works.
         kernel = pick_kernel(None)

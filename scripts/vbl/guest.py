@@ -176,13 +176,16 @@ class Guest:
         self.boot_seconds = time.monotonic() - began
         if self.kernel.debug == "race":
             self.sh("echo on >/sys/kernel/debug/kcsan")
+        self._load_drivers()
+        return self
+
+    def _load_drivers(self):
         if any(d.kind == "nvme" for d in self.disks):
             self.sh("modprobe nvme")
         if self.driver == "lite":
             self.sh(f"vbl_load {self.params} && vbl_take_all", timeout=60)
         elif self.driver == "upstream":
             self.sh("vbl_load_upstream", timeout=60)
-        return self
 
     def _check(self):
         check(binary(self.qemu_given))
