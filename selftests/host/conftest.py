@@ -98,7 +98,7 @@ TAKE_TURNS = ("test_config.py", "test_life.py", "test_trust.py",
               "test_lost.py", "test_differences.py", "test_messages.py",
               "test_journey.py", "test_tool.py", "test_choice.py",
               "test_interrupts.py", "test_shortage.py", "test_names.py",
-              "test_memory.py", "test_probe.py", "test_udev.py")
+              "test_memory.py", "test_probe.py", "test_udev.py", "test_samples.py")
 
 # Of these the kinds of rings take turns, too.
 RINGS_TOO = ("test_lost.py",)

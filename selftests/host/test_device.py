@@ -126,6 +126,7 @@ def test_old_qemu(tmp_path):
     assert why and "7.2.1" in why and "10.1" in why
 
 
+@pytest.mark.full
 def test_load_was_stopped(run):
     """A load that is stopped while it waits for what is in flight goes on."""
     dev = Device(script=HoldRequests(OUT, limit=1, hold=False))
