@@ -72,7 +72,7 @@ static noinline bool virtblk_complete_holder(struct virtblk_vq *vvq,
 		return false;
 	}
 	/* Most are reads and writes that have only borrowed a table. */
-	if (req_op(rq) > REQ_OP_WRITE)
+	if (req_op(rq) != REQ_OP_READ && req_op(rq) != REQ_OP_WRITE)
 		virtblk_end_command(vvq, rq);
 	__virtblk_release(vvq, rq);
 	if (unlikely(vbr->holds))
