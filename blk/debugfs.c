@@ -208,7 +208,7 @@ static void virtblk_saw_kick(void *data, const struct virtqueue *vq,
 		WRITE_ONCE(c->kicks, c->kicks + 1);
 }
 
-static void virtblk_end_batch(struct virtblk_counters *c)
+static void virtblk_count_batch(struct virtblk_counters *c)
 {
 	unsigned int i;
 
@@ -226,7 +226,7 @@ static void virtblk_saw_interrupt(void *data, const struct virtqueue *vq,
 
 	if (!c)
 		return;
-	virtblk_end_batch(c);
+	virtblk_count_batch(c);
 	WRITE_ONCE(c->interrupts, c->interrupts + 1);
 }
 
