@@ -168,7 +168,8 @@ def a_disk():
         yield make
 
 
-@pytest.mark.parametrize("kind", ["modern", "iommu", *LONG])
+@pytest.mark.parametrize("kind", [
+    "modern", pytest.param("iommu", marks=pytest.mark.full), *LONG])
 def test_every_failure_unwinds(kernel, boot, a_disk, kind):
     if kind in ZONED and kernel.series == "6.1":
         pytest.skip("the block layer of 6.1 does not order writes to a zone")
