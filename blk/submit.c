@@ -309,8 +309,8 @@ static blk_status_t virtblk_wait_for_map(struct virtblk_vq *vvq,
  * other requests of this queue have borrowed the blocks; else the status for the
  * block layer.
  */
-static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
-					    struct request *rq)
+static noinline blk_status_t virtblk_take(struct virtblk_vq *vvq,
+					  struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	unsigned int n = virtblk_nr_desc(vvq, rq);
@@ -319,6 +319,7 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 
 	if (!data) {
 		switch (op) {
+		case REQ_OP_FLUSH:
 		case REQ_OP_WRITE_ZEROES:
 			return BLK_STS_OK;
 		case REQ_OP_DRV_IN:
@@ -344,15 +345,6 @@ static noinline blk_status_t __virtblk_take(struct virtblk_vq *vvq,
 		vbr->unmapped = false;
 	}
 	return BLK_STS_OK;
-}
-
-static __always_inline blk_status_t virtblk_take(struct virtblk_vq *vvq,
-						 struct request *rq)
-{
-	/* Tasks wait for flushes, so these take the short path. */
-	if (req_op(rq) == REQ_OP_FLUSH)
-		return BLK_STS_OK;
-	return __virtblk_take(vvq, rq);
 }
 
 /* Fill the ranges of a discard or write zeroes. Returns their length in bytes. */

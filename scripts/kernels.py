@@ -13,7 +13,7 @@ into the cache.
 import sys
 
 from vbl.errors import BuildFailed, SetupError, VblError
-from vbl.kernel import Kernel, build_module, build_warnings
+from vbl.kernel import Kernel, build_module, module_warnings
 from vbl.lab import build_root
 from vbl.suites import RELEASE, Lists
 
@@ -38,7 +38,7 @@ def build(suite, release, root):
         return "failed", f"not refused in one line:\n{e}"
     if suite in TOO_OLD:
         return "failed", "built, but should be refused as too old"
-    warnings = build_warnings((ko.parent / "build.log").read_text())
+    warnings = module_warnings(ko)
     return ("failed", warnings) if warnings else ("passed", "")
 
 

@@ -11,8 +11,8 @@ import subprocess
 
 from vbl import cache, kernel as vbl_kernel, lab, suites, tree
 from vbl.errors import SetupError
-from vbl.kernel import (Kernel, _run, build_module, build_warnings,
-                        in_root)
+from vbl.kernel import (Kernel, _run, build_module, in_root,
+                        module_warnings)
 
 # The newest kernel of each series that the driver has to work with.
 SUITES = ("bookworm", "bookworm-backports", "sid")
@@ -75,7 +75,7 @@ def _place_image(root, release):
 def build(kernel):
     """(path of the module, warnings of a build with W=1)."""
     ko = build_module(kernel, make_args=["W=1"], quiet=True)
-    return ko, build_warnings((ko.parent / "build.log").read_text())
+    return ko, module_warnings(ko)
 
 
 def busybox(machine):

@@ -373,3 +373,8 @@ def build_warnings(log):
         else:
             carry = False
     return "\n".join(keep)
+
+
+def module_warnings(ko):
+    """The same of the build that made a module."""
+    return build_warnings((ko.parent / "build.log").read_text())
