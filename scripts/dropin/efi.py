@@ -19,7 +19,7 @@ PKCS7 = uuid.UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 def _firmware():
     def make(folder):
         root = folder / "root"
-        lab._unpack("UEFI firmware", SUITE, "ovmf", root,
+        lab.unpack("UEFI firmware", SUITE, "ovmf", root,
                     suites.sources(SUITE))
         for name in ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.fd"):
             shutil.copy(root / "usr/share/OVMF" / name, folder)

@@ -143,12 +143,12 @@ def _complete(root):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.symlink_to(target)
-    shutil.copy(initramfs._agent(), root / AGENT)
+    shutil.copy(initramfs.agent_program(), root / AGENT)
     for name in ("dev", "packages"):
         (root / name).mkdir(exist_ok=True)
 
 
-def _stage(folder, root):
+def stage(folder, root):
     """In the folder of a seed: what the tree @root becomes."""
     _complete(root)
     for name in ("vmlinuz", "initrd.img"):
@@ -216,7 +216,7 @@ def seed(suite):
              str(archive), str(folder)], check=True)
 
     inputs = [archive.parent.name, FILES, LINKS, SEED_BYTES, "kernel -Znone",
-              cache.file_stamp(initramfs._agent())]
+              cache.file_stamp(initramfs.agent_program())]
     return Seed(cache.entry("dropin-seed", inputs, make, suite))
 
 
@@ -231,7 +231,7 @@ root = folder / "root"
 root.mkdir()
 subprocess.run(["tar", "-C", root, "-xpf", sys.argv[2], "--numeric-owner"],
                check=True)
-images._stage(folder, root)
+images.stage(folder, root)
 """
 
 

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 from vbl import Disk, Guest, SetupError, cache, initramfs, lab, suites
-from vbl.kernel import _run
 
 PACKAGES = ("base-files,base-passwd,bash,dash,coreutils,util-linux,sed,grep,"
             "mount,gawk,findutils,diffutils,perl-base,procps,psmisc,kmod,udev,bc,"
@@ -36,7 +35,7 @@ def image(suite="bookworm"):
     """Path of the image with the packages."""
     def make(folder):
         root = folder / "root"
-        lab._unpack("a system for other people's tests", suite, PACKAGES, root,
+        lab.unpack("a system for other people's tests", suite, PACKAGES, root,
                     suites.sources(suite))
         for name in ("passwd", "group"):
             shutil.copy(root / f"usr/share/base-passwd/{name}.master",
@@ -49,8 +48,7 @@ def image(suite="bookworm"):
             if not (root / link).is_symlink() and not (root / link).exists():
                 (root / link).symlink_to(target)
         (root / "lib/modules").mkdir(exist_ok=True)
-        _run([initramfs.tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
-              "-d", str(root), str(folder / "system.img"), "1G"])
+        initramfs.make_ext4(root, folder / "system.img", "1G")
         shutil.rmtree(root)
 
     return cache.entry("system", [suite, PACKAGES, __doc__], make,

@@ -11,7 +11,7 @@ import subprocess
 
 from vbl import cache, kernel as vbl_kernel, lab, suites, tree
 from vbl.errors import SetupError
-from vbl.kernel import (Kernel, _run, build_module, in_root,
+from vbl.kernel import (Kernel, run_command, build_module, in_root,
                         module_warnings)
 
 # The newest kernel of each series that the driver has to work with.
@@ -46,14 +46,14 @@ def fetch(machine, suite, release, headers):
 
     def make(folder):
         root = folder / "root"
-        lab._unpack(f"a kernel of {machine} and its compiler", suite,
+        lab.unpack(f"a kernel of {machine} and its compiler", suite,
                     ",".join([*native, lab.BUILD]), root,
                     suites.sources(suite))
-        lab._finish(root)
+        lab.finish(root)
         for name in foreign:
             lists.download(name, root)
         _place_image(root, release)
-        _run(["depmod", "-b", str(root), release])
+        run_command(["depmod", "-b", str(root), release])
         for unused in ("doc", "man", "locale"):
             shutil.rmtree(root / "usr/share" / unused, ignore_errors=True)
 

@@ -9,7 +9,6 @@ module is loaded for a function, and which links a disk gets.
 import shutil
 
 from . import cache, initramfs, lab, suites
-from .kernel import _run
 
 PACKAGES = ("base-files,base-passwd,udev,kmod,util-linux,coreutils,dash,sed,"
             "grep,findutils")
@@ -46,7 +45,7 @@ def image(suite="bookworm"):
     """Path of an image with udev of a suite of Debian."""
     def make(folder):
         root = folder / "root"
-        lab._unpack("udev", suite, PACKAGES, root, suites.sources(suite))
+        lab.unpack("udev", suite, PACKAGES, root, suites.sources(suite))
         for name in ("passwd", "group"):
             shutil.copy(root / f"usr/share/base-passwd/{name}.master",
                         root / f"etc/{name}")
@@ -54,8 +53,7 @@ def image(suite="bookworm"):
                      "var/lib/dpkg"):
             shutil.rmtree(root / name, ignore_errors=True)
         (root / "lib/modules").mkdir(exist_ok=True)
-        _run([initramfs.tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
-              "-d", str(root), str(folder / "debian.img"), "512M"])
+        initramfs.make_ext4(root, folder / "debian.img", "512M")
         shutil.rmtree(root)
 
     return cache.entry("debian", [suite, PACKAGES],

@@ -4,6 +4,7 @@
 import base64
 import gzip
 import itertools
+import json
 import os
 import re
 import shutil
@@ -412,8 +413,17 @@ class Guest:
         err = self.process.stderr.strip()
         if not self.console.strip() and err:
             return QemuFailed(f"QEMU ended during {what}:\n{err}")
+        why = self._last_event()
         return GuestDied(self._story(f"the guest went away during {what}"
-                                     + (f"\nQEMU: {err}" if err else "")))
+                                     + (f"\nQEMU: {err}" if err else "")
+                                     + (f"\nQMP: {why}" if why else "")))
+
+    def _last_event(self):
+        """Why QEMU says it ended: a reset, a watchdog, a signal."""
+        ends = [f"{e['event']} {json.dumps(e.get('data', {}))}"
+                for e in self.process.events
+                if e["event"] in ("SHUTDOWN", "WATCHDOG", "GUEST_PANICKED")]
+        return ", ".join(ends)
 
     def _hung(self, what, timeout, job):
         """Describe a command that did not end; ask the kernel what blocks."""

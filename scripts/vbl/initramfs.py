@@ -21,7 +21,7 @@ from pathlib import Path
 from . import cache, tree
 from .cpio import Cpio
 from .errors import SetupError
-from .kernel import _run, unpack_zstd
+from .kernel import run_command, unpack_zstd
 
 GUEST_FILES = tree.TREE / "scripts" / "in-guest"
 
@@ -59,7 +59,7 @@ def tool(name):
     return path
 
 
-def _busybox():
+def busybox_program():
     for name in ("/bin/busybox", "/usr/bin/busybox"):
         if os.path.exists(name):
             with open(name, "rb") as f:
@@ -70,13 +70,13 @@ def _busybox():
     raise SetupError("busybox is missing; run scripts/setup")
 
 
-def _agent():
+def agent_program():
     """Path of the program that serves the host."""
     source = GUEST_FILES / "agent.c"
     command = [os.environ.get("CC", "gcc"), "-O2", "-Wall", "-static"]
 
     def make(folder):
-        _run([*command, "-o", str(folder / "agent"), str(source)])
+        run_command([*command, "-o", str(folder / "agent"), str(source)])
 
     return cache.entry("agent", [command, cache.file_hash(source)], make) / \
         "agent"
@@ -102,7 +102,7 @@ def _base(out, busybox, agent, applets):
 
 def base():
     """Path of the base segment."""
-    busybox, agent = _busybox(), _agent()
+    busybox, agent = busybox_program(), agent_program()
 
     def make(folder):
         applets = subprocess.run([busybox, "--list"], capture_output=True,
@@ -127,13 +127,13 @@ def foreign_base(busybox, agent):
     """Path of the base segment of another architecture, without the tools."""
     def make(folder):
         with open(folder / "base.cpio", "wb") as f:
-            _base(f, busybox, agent, _applets(busybox)).close()
+            _base(f, busybox, agent, applets_of(busybox)).close()
 
     return cache.entry("base", [_SELF, cache.file_stamp(busybox),
                                 cache.file_stamp(agent)], make) / "base.cpio"
 
 
-def _applets(busybox):
+def applets_of(busybox):
     """Names of the applets of a busybox that cannot run here."""
     # They stand one after another, sorted, and an empty one ends them.
     found = re.search(rb"\0(\[\0\[\[\0(?:[\w.-]+\0)+)",
@@ -214,7 +214,7 @@ def modules(kernel, extra=()):
                      "modules.builtin.modinfo"):
             if (source / name).exists():
                 shutil.copy(source / name, stage / name)
-        _run(["depmod", "-b", str(folder / "stage"), kernel.release])
+        run_command(["depmod", "-b", str(folder / "stage"), kernel.release])
         with open(folder / "modules.cpio", "wb") as f:
             c = Cpio(f)
             for p in sorted((folder / "stage").rglob("*")):
@@ -231,6 +231,12 @@ def modules(kernel, extra=()):
 def _libraries(binary):
     got = subprocess.run(["ldd", binary], capture_output=True, text=True)
     return re.findall(r"(/\S+) \(0x", got.stdout)
+
+
+def make_ext4(folder, image, *size):
+    """Make an ext4 file system without a journal of what is in a folder."""
+    run_command([tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal",
+                 "-d", str(folder), str(image), *size])
 
 
 def make_image(image, files):
@@ -255,8 +261,7 @@ def make_image(image, files):
         with open(image, "wb") as f:
             f.truncate(size * 5 // 4 + (8 << 20))
         Path(stage).chmod(0o755)
-        _run([tool("mkfs.ext4"), "-q", "-F", "-O", "^has_journal", "-d",
-              stage, str(image)])
+        make_ext4(stage, image)
 
 
 def tools_image():

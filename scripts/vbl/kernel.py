@@ -133,12 +133,13 @@ class Kernel:
                 "Run scripts/setup (or apt-get update), or install the image.")
         for step in (["dpkg", "-x", str(debs[0]), str(folder)],
                      ["depmod", "-b", str(folder), self.release]):
-            _run(step)
+            run_command(step)
         debs[0].unlink()
         shutil.rmtree(folder / "usr", ignore_errors=True)
 
 
-def _run(argv):
+def run_command(argv):
+    """Run a program of the system; SetupError with its message if it fails."""
     env = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     got = subprocess.run(argv, capture_output=True, text=True, env=env)
     if got.returncode:

@@ -46,7 +46,7 @@ def find_qemus():
 
 def _make_qemu(folder):
     root = folder / "root"
-    _unpack("a newer QEMU", *QEMU, root, ())
+    unpack("a newer QEMU", *QEMU, root, ())
     for unused in ("usr/share/doc", "usr/share/man", "usr/share/locale"):
         shutil.rmtree(root / unused, ignore_errors=True)
 
@@ -67,10 +67,10 @@ def kernel():
 
     def make(folder):
         root = folder / "root"
-        _unpack("a newer kernel and its compiler", image.suite,
+        unpack("a newer kernel and its compiler", image.suite,
                 ",".join([*names, "gcc", BUILD]), root,
                 suites.sources(image.suite))
-        _finish(root)
+        finish(root)
         _finish_kernel(root)
 
     return _read_kernel(cache.entry("kernel", [names, BUILD], make,
@@ -84,9 +84,9 @@ def build_root(suite, headers):
 
     def make(folder):
         root = folder / "root"
-        _unpack(f"{len(headers)} kernels' headers and their compiler", suite,
+        unpack(f"{len(headers)} kernels' headers and their compiler", suite,
                 packages, root, suites.sources(suite))
-        _finish(root)
+        finish(root)
 
     return cache.entry("headers", [suite, packages], make, suite) / "root"
 
@@ -98,7 +98,7 @@ def _read_kernel(folder):
             folder / "root")
 
 
-def _finish(root):
+def finish(root):
     """Scripts that would run at installation are not: what matters of them."""
     awk = root / "usr/bin/awk"
     if not awk.is_symlink():
@@ -117,7 +117,8 @@ def _finish_kernel(root):
         raise SetupError(f"depmod failed for {modules.name}:\n{got.stderr}")
 
 
-def _unpack(what, suite, packages, root, lines):
+def unpack(what, suite, packages, root, lines):
+    """Unpack packages of a suite into the folder @root; @what users read."""
     if not shutil.which("mmdebstrap"):
         raise SetupError("mmdebstrap not found; run scripts/setup")
     print(f"unpacking {what} (Debian {suite}) into {cache.root()}", flush=True)

@@ -179,7 +179,8 @@ def test_packed_offered(boot, kernel):
         scatter(g, g.dev(n))
 
 
-@pytest.mark.parametrize("cpus, queues", [(2, (8,)), (4, (2, 3))])
+@pytest.mark.parametrize("cpus, queues", [
+    (2, (8,)), pytest.param(4, (2, 3), marks=pytest.mark.full)])
 def test_queues_and_cpus(boot, cpus, queues):
     """Never more queues than CPUs; each CPU reaches the disk."""
     g = boot(smp=cpus, disks=[Disk(num_queues=q) for q in queues])

@@ -152,8 +152,9 @@ def test_queue_reset_not_there(scripted):
 
 # -- in order ----------------------------------------------------------------
 
-@pytest.mark.parametrize("ring", [(), ("RING_PACKED",)],
-                         ids=["split", "packed"])
+@pytest.mark.parametrize("ring", [
+    pytest.param((), id="split", marks=pytest.mark.full),
+    pytest.param(("RING_PACKED",), id="packed")])
 def test_in_order(scripted, ring):
     """The device ends many requests with one entry, or each with its own."""
     s = scripted()
@@ -518,6 +519,7 @@ class Sleepy(Script):
     suspend_seconds = 0.3
 
 
+@pytest.mark.full
 def test_suspend_feature(scripted):
     """A device that can sleeps with its state, and is not set up anew."""
     s = scripted(kernel="6.12")

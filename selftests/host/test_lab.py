@@ -97,6 +97,7 @@ def test_no_headers(tmp_path):
                  DRIVER="upstream").returncode == 0
 
 
+@pytest.mark.full
 def test_folder_boots(boot, tmp_path):
     """An installed kernel, in another place and without its configuration."""
     kernel = pick_kernel(None)

@@ -101,6 +101,7 @@ def test_storage_stalls(boot, kernel, tmp_path, options):
         store.__exit__()
 
 
+@full
 def test_unplug_while_storage_stalls(boot, kernel, tmp_path):
     """A disk is unplugged while its storage holds a write: it goes when the
     write has completed, and nothing is reset."""
@@ -154,6 +155,7 @@ def flush(g, disk):
                    "oflag=direct conv=fsync")
 
 
+@full
 def test_silent_for_long(several, kernel):
     """A device answers nothing at all for longer than it takes to find a lost
     request: the driver waits, and warns, but not all the time."""
@@ -241,6 +243,7 @@ def test_dropped_at_each_reset(several, kernel):
     assert not job.status and resets <= 1, (job.output, resets)
 
 
+@full
 def test_lost_at_each_replay(several, kernel):
     """A flush is lost again each time that it is sent: it fails after
     reset_attempts, though other requests complete all the time."""
@@ -321,6 +324,7 @@ def test_silent_at_probe(several, kernel):
     p.s.good()
 
 
+@full
 def test_reboot_while_silent_at_probe(several, kernel):
     """A guest reboots while the partitions of a disk cannot be read."""
     p = Probing(several, kernel)
@@ -333,7 +337,7 @@ def test_reboot_while_silent_at_probe(several, kernel):
 
 @pytest.mark.parametrize("ring, beside", [
     pytest.param("split", True, id="split-beside"),
-    pytest.param("packed", False, id="packed-alone"),
+    pytest.param("packed", False, id="packed-alone", marks=full),
     pytest.param("split", False, id="split-alone", marks=full),
     pytest.param("packed", True, id="packed-beside", marks=full)])
 def test_zone_write_answered(several, ring, beside):

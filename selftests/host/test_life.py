@@ -189,7 +189,8 @@ def test_cpus_come_and_go(boot, kernel, vectors, orders):
 
 # -- the end -----------------------------------------------------------------
 
-@pytest.mark.parametrize("how", ["poweroff", "reboot"])
+@pytest.mark.parametrize("how", [
+    "poweroff", pytest.param("reboot", marks=pytest.mark.full)])
 def test_shutdown_busy(boot, kernel, how):
     """The machine goes down under load, and goes down cleanly."""
     g = boot(kernel=kernel, disks=[

@@ -45,7 +45,7 @@ def tries(s, commands, judge=None):
 @rings
 @pytest.mark.parametrize("done, writes", [
     pytest.param(False, WRITES, id="forgotten"),
-    pytest.param(True, WRITES, id="answered"),
+    pytest.param(True, WRITES, id="answered", marks=full),
     pytest.param(False, 2048, id="forgotten-2048", marks=full)])
 def test_finite_load(several, kernel, ring, done, writes):
     """A read, a write, a flush in the middle of a load is lost; all others have

@@ -42,10 +42,10 @@ def test_missing(monkeypatch):
 
 def test_applets():
     """The names are read from the file of a busybox, and all of them."""
-    busybox = initramfs._busybox()
+    busybox = initramfs.busybox_program()
     names = subprocess.run([busybox, "--list"], capture_output=True, text=True,
                            check=True).stdout.split()
-    assert sorted(initramfs._applets(busybox)) == sorted(names)
+    assert sorted(initramfs.applets_of(busybox)) == sorted(names)
 
 
 @pytest.mark.full

@@ -73,9 +73,9 @@ def test_bus_error_without_reset(boot, kernel):
     end_of_load(g)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("options", [
-    {}, pytest.param({"packed": True}, marks=pytest.mark.full),
-    pytest.param({"transport": "legacy"}, marks=pytest.mark.full)],
+    {}, {"packed": True}, {"transport": "legacy"}],
     ids=lambda o: "-".join(o) or "plain")
 def test_bus_master_off(boot, kernel, options):
     """Bus mastering is switched off, and on again."""
@@ -177,8 +177,10 @@ def lost_wait(g, ring):
     assert errors(g, "resets") == 0
 
 
-@pytest.mark.parametrize("case", [lost_auto, lost_reset, lost_fail, lost_wait],
-                         ids=lambda c: c.__name__)
+@pytest.mark.parametrize("case", [
+    pytest.param(c, id=c.__name__, marks=[pytest.mark.full] if long else [])
+    for c, long in ((lost_auto, False), (lost_reset, False), (lost_fail, True),
+                    (lost_wait, True))])
 def test_lost_completion(boot, kernel, line, case):
     """The driver does what timeout_action says."""
     action = case.__name__.partition("_")[2]

@@ -111,6 +111,7 @@ def planted(s, rng):
         f.write(bytes(used.AREA))
 
 
+@pytest.mark.full
 def test_mix_would_show(tmp_path, capsys, monkeypatch):
     """What goes wrong is found, and the command that repeats it is told."""
     monkeypatch.setattr(mix, "ACTIONS", {"planted": mix.Action(planted)})

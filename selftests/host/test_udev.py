@@ -87,6 +87,7 @@ INSTALL = debian.START + """
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("suite", ["bookworm"])
 def test_not_loaded(boot, kernel, installed, suite):
     """Installed, and the system boots: upstream's has every disk."""
