@@ -174,11 +174,13 @@ bench: chosen
 	@$(PYTHON) scripts/bench.py $(if $(DRIVER),quick,run) $(if $(K),-k $(K)) \
 		$(if $(FULL),--full) $(if $(WRITE),--write)
 
-bench-compare:
-	@test -n "$(OLD)" -a -n "$(NEW)" || { \
-		echo "usage: make bench-compare OLD=a.json NEW=b.json" >&2; \
+# Two results; or this tree, and the figures of Documentation/performance.json.
+bench-compare: $(if $(OLD)$(NEW),,chosen)
+	@test "$(if $(OLD),1)" = "$(if $(NEW),1)" || { \
+		echo "usage: make bench-compare [OLD=a.json NEW=b.json]" >&2; \
 		exit 2; }
-	@$(PYTHON) scripts/bench.py compare $(OLD) $(NEW)
+	@$(PYTHON) scripts/bench.py $(if $(OLD),compare $(OLD) $(NEW),exact \
+		$(if $(K),-k $(K)))
 
 # The ring's memory before, while and after the device holds requests.
 ring: setup
@@ -294,7 +296,8 @@ help:
 	@echo "             WHAT=journey,nobuild,refused,dracut,powercut"
 	@echo "  bench      what a request costs, with this driver and upstream's;"
 	@echo "             FULL=1 more figures"
-	@echo "  bench-compare OLD=a.json NEW=b.json  what got worse"
+	@echo "  bench-compare  what got worse since Documentation/performance.md;"
+	@echo "             OLD=a.json NEW=b.json: between two results of make bench"
 	@echo
 	@echo "See it work:"
 	@echo "  ring       a ring's memory while the device holds requests; HOLD=2,"

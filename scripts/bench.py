@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bench import compare, full, quick
+from bench import compare, exact, full, quick
 from vbl import VblError
 from vbl.entry import leave_cleanly
 
@@ -15,7 +15,8 @@ def main():
     """Command line entry."""
     top = argparse.ArgumentParser(description=__doc__)
     sub = top.add_subparsers(dest="verb", required=True)
-    for verb, module in (("quick", quick), ("run", full), ("compare", compare)):
+    for verb, module in (("quick", quick), ("run", full), ("exact", exact),
+                         ("compare", compare)):
         p = sub.add_parser(verb, help=module.__doc__)
         module.add_arguments(p)
         p.set_defaults(fn=module.run)

@@ -33,7 +33,8 @@ def _refuse(path, why):
     raise SetupError(f"{path}: {why}")
 
 
-def _series(release):
+def series_of(release):
+    """The series of a release: 6.12 of 6.12.117."""
     return ".".join(release.split(".")[:2])
 
 
@@ -42,11 +43,11 @@ def _by_id(result):
     out = {}
     for k in result["kernels"]:
         for r in k["rows"]:
-            out[_series(k["release"]), r["id"]] = k["release"], r
+            out[series_of(k["release"]), r["id"]] = k["release"], r
         for line in k.get("lines", []):
             for x, *figures in zip(line["x"], *line["y"].values()):
                 row = dict(zip(line["y"], figures))
-                out[_series(k["release"]), f"{line['id']}={x}"] = (
+                out[series_of(k["release"]), f"{line['id']}={x}"] = (
                     k["release"], {"label": f"{line['label']} {x}",
                                    "ours": row["ours"], "more": False,
                                    "ratio": row["ours"] / row["upstream"]
@@ -80,8 +81,11 @@ def _apart(old, new):
     return new["high"] < old["low"] or new["low"] > old["high"]
 
 
-def compare(old, new):
-    """(lines to print, number of figures that got worse)."""
+def compare(old, new, partly=False):
+    """(lines to print, number of figures that got worse).
+
+    partly  @new is known to lack figures that @old has
+    """
     before, after = _by_id(old), _by_id(new)
     lines, bad = [], 0
     for key, (release, row) in after.items():
@@ -100,10 +104,17 @@ def compare(old, new):
         bad += word == "WORSE"
         lines.append(f"{word:7} {change:+8.1%}  {key[0]:5} "
                      f"{number(a):>10} -> {number(b):>10}  {row['label']}")
-    gone = [k for k in before if k not in after
+    gone = [k for k in before if k not in after and not partly
             and k[0] in {s for s, _ in after}]
     lines += [f"gone              {s:5} {i}" for s, i in gone]
     return lines, bad
+
+
+def show(lines, bad):
+    """Print what changed."""
+    print("\n".join(sorted(lines, reverse=True)
+                    or [f"no figure changed by more than {LIMIT:.0%}"]))
+    print(f"{bad} worse by more than {LIMIT:.0%}")
 
 
 def run(args):
@@ -112,7 +123,5 @@ def run(args):
     if not _by_id(old).keys() & _by_id(new).keys():
         raise SetupError("the two results have no figure in common")
     lines, bad = compare(old, new)
-    print("\n".join(sorted(lines, reverse=True)
-                    or [f"no figure changed by more than {LIMIT:.0%}"]))
-    print(f"{bad} worse by more than {LIMIT:.0%}")
+    show(lines, bad)
     return 1 if bad else 0

@@ -47,10 +47,16 @@ DRIVER_MIXED, ALL = 0.40, 0.85
 
 
 class Cost:
-    """Collects rows, and the functions behind each."""
+    """Collects rows, and the functions behind each.
 
-    def __init__(self, say, count, boots):
+    count   requests in each measurement
+    boots   guests that show how single reads share notifications
+    calls   how often a call that sleeps is counted; 0 leaves its row out
+    """
+
+    def __init__(self, say, count, boots, calls=CALLS):
         self.say, self.count, self.boots = say, count, boots
+        self.calls = calls
         self.rows, self.listings, self.allocs = [], {}, {}
 
     def _cell(self, bench, ident, job, drivers=DRIVERS):
@@ -112,7 +118,8 @@ class Cost:
             self._row(f"{ident}.driver", "driver", f"driver, {label}", got,
                       DRIVER_MIXED, within=LOOSE.get(ident, 0.02))
             if job.op in "df":
-                self._calls(bench, ident, label, job, got)
+                if self.calls:
+                    self._calls(bench, ident, label, job, got)
                 continue
             ident += ".all"
             self._row(ident, "kernel", f"all of the kernel, {label}", got,
@@ -122,11 +129,11 @@ class Cost:
         """The rest of a system call that sleeps, or finds that it need not."""
         job = job.but(count=self._count(job) // 2)
         got = [first] + [{d: bench.run(d, job, warm=200) for d in DRIVERS}
-                         for _ in range(CALLS - 1)]
+                         for _ in range(self.calls - 1)]
         self.rows.append(sampled(
             f"{ident}.all", f"all but the scheduler, {label}", "instructions",
             *([g[d].work for g in got] for d in DRIVERS), target=ALL,
-            note=f"{CALLS} pairs; a driver that costs nothing would have "
+            note=f"{self.calls} pairs; a driver that costs nothing would have "
             f"""{statistics.median((g["lite"].work - g["lite"].driver)
                                    / g["upstream"].work for g in got):.3f}"""))
 
@@ -235,6 +242,19 @@ class Cost:
         self.packed(kernel, ko)
         self.allocations()
         return release
+
+
+def exact(kernel, ko, say, count=320):
+    """Rows of one kernel that @count requests decide, and its release."""
+    c = Cost(say, count, 0, calls=0)
+    with Bench(kernel, ko=ko, disk=DISK, mem=1024) as bench:
+        release = str(bench.guest.kernel)
+        c.reads(bench)
+        c.mixed(bench)
+    c.packed(kernel, ko)
+    c.allocations()
+    parts = (".driver", ".notify", ".interrupt", ".lines", "allocations")
+    return [r for r in c.rows if r.id.endswith(parts)], release
 
 
 def _functions(result, driver, wanted):

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Documentation/performance.md, from a result."""
 
+import json
+
 from vbl import TREE
 
 from .row import FAIL
 from .show import number, ratio, target, verdicts
 
 PATH = TREE / "Documentation" / "performance.md"
+# The figures of its rows, for make bench-compare.
+FIGURES = PATH.with_suffix(".json")
 
 HEAD = """<!-- SPDX-License-Identifier: GPL-2.0 -->
 <!-- Written by make bench WRITE=1; do not edit. -->
@@ -106,8 +110,10 @@ waiting for a lock hardly shows, while the instructions each executes do.
 `make bench FULL=1` adds the lines that need a guest for each point, and more
 pairs.
 
-`make bench-compare OLD=a.json NEW=b.json` lists what got worse, and fails past
-2 %. `scripts/bench.py quick --symbols` lists the functions behind the figures.
+`make bench-compare` measures what is exact (instructions, allocations, memory)
+on 6.12, lists what is worse than on this page, and fails past 2 %; with
+`OLD=a.json NEW=b.json` it compares two results of `make bench`.
+`scripts/bench.py quick --symbols` lists the functions behind the figures.
 """
 
 
@@ -190,7 +196,13 @@ def text(result, command):
 
 
 def write(result, command):
-    """Replace the page."""
+    """Replace the page, and the figures beside it."""
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(text(result, command))
+    kernels = [{"release": k["release"], "rows": k["rows"]}
+               for k in result["kernels"]]
+    figures = {"SPDX-License-Identifier": "GPL-2.0",
+               "format": result["format"], "tree": result["tree"],
+               "kernels": kernels}
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     return PATH
