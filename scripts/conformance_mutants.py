@@ -21,10 +21,10 @@ import vbl
 from vbl import TREE
 from vbl.tree import sources
 
-RING, QUEUE = "virtio_ring_lite.c", "ring/queue.c"
+RING = "virtio_ring_lite.c"
 STATUS, FEATURES, CONFIG = "bus/status.c", "bus/features.c", "bus/config.c"
 MODERN, SUBMIT, COMMAND = "pci/modern.c", "blk/submit.c", "blk/command.c"
-HEADER = "include/virtio_ring_lite.h"
+HEADER, QUEUE = "include/virtio_ring_lite.h", "include/virtio_queue.h"
 SPLIT = "test_work and split and not indirect"
 PACKED = "test_work and packed and not indirect"
 
@@ -76,14 +76,10 @@ MUTANTS = [
            "\twriteq(val, vp->common.base + off);\n", SPLIT),
     Mutant("wrong-kick", QUEUE, "writew(vq->notify_id, vq->notify);",
            "writew(vq->notify_id + 1, vq->notify);", SPLIT),
-    Mutant("reserved-word", SUBMIT,
-           "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n",
-           "\theader->sector = vring64(&vvq->vq, blk_rq_pos(rq));\n"
-           "\theader->reserved = vring32(&vvq->vq, 0x4004);\n", SPLIT),
-    Mutant("flush-with-sector", SUBMIT,
-           "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 0);",
-           "T_FLUSH);\n\tat.slot->header.sector = vring64(&vvq->vq, 8);",
-           SPLIT),
+    Mutant("reserved-word", "blk/mem.h", "u64 words = type;",
+           "u64 words = type | 0x4004ULL << 32;", SPLIT),
+    Mutant("flush-with-sector", SUBMIT, "VIRTIO_BLK_T_FLUSH, 0);",
+           "VIRTIO_BLK_T_FLUSH, 8);", SPLIT),
     Mutant("unmap-in-discard", SUBMIT,
            "type = VIRTIO_BLK_T_DISCARD, flags = 0;",
            "type = VIRTIO_BLK_T_DISCARD, flags = 1;", SPLIT),

@@ -32,8 +32,11 @@ class System(Guest):
     PRELUDE = PRELUDE
 
     def __init__(self, disks, packages=(), direct=None, efi=None, resumes=None,
-                 mem=1024, **options):
+                 mem=1024, devices=(), **options):
+        # After a resume q35's watchdog runs, and nobody serves it: the guest
+        # would be reset within a minute, with either driver.
         super().__init__(
+            devices=[*devices, "-action watchdog=none"],
             disks=[*disks, *(Disk(p, kind="nvme", readonly=True)
                              for p in packages)],
             driver=None, tools=False, ko=False, mem=mem, **options)
