@@ -10,7 +10,11 @@ LOOK = r"""
     udevadm settle
     cd /dev/disk && for l in by-id/* by-path/* by-uuid/* by-partuuid/* \
             by-diskseq/* by-label/* by-partlabel/*; do
-        [ ! -L "$l" ] || echo "link $l -> $(readlink "$l")"; done
+        [ -L "$l" ] || continue
+        to=$(readlink "$l")
+        # The packages' disks: which one answers first, is chance.
+        case $to in */nvme*) continue; esac
+        echo "link $l -> $to"; done
     for b in $(ls /sys/class/block | grep ^vd); do
         udevadm info --query=property --name=$b | sed "s,^,udev $b ,"
         udevadm info --query=symlink --name=$b | tr ' ' '\n' |
