@@ -157,6 +157,24 @@ class Dracut(Journey):
         self.reboot(THEIRS)
 
 
+class Purged(Case):
+    """The packages are purged while the root is on ours."""
+
+    STEPS = ("ours", "purge_at_once", "no_trace")
+
+    def purge_at_once(self):
+        """Purge the packages without persist off, and reboot: on upstream's."""
+        self.g.sh("apt-get purge -y 'virtio-lite*'",
+                  timeout=journey.INSTALL_SECONDS)
+        self.reboot(THEIRS)
+
+    def no_trace(self):
+        """The next initramfs that is made forgets the packages."""
+        self.g.sh("update-initramfs -u -k all", timeout=journey.INSTALL_SECONDS)
+        self.expect("what is left", self.g.sh(journey.TRACES, timeout=120), "")
+        self.reboot(THEIRS)
+
+
 class PowerCut(Case):
     """QEMU is killed between each two steps of a change of the choice.
 
@@ -272,7 +290,7 @@ class PowerCut(Case):
 
 
 CASES = {"nobuild": NoBuild, "refused": Refused, "signed": Signed,
-         "dracut": Dracut, "powercut": PowerCut, "software": Software}
+         "dracut": Dracut, "purged": Purged, "powercut": PowerCut, "software": Software}
 
 
 def run(name, suite, kind, debs, say=print, modules="dep", seconds=None):

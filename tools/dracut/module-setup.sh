@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2154 # moddir, initdir and kernel are dracut's
 # dracut: what takes the chosen disks over, in every initramfs that is made while
-# there is a choice.
+# there is a choice; and always what upstream's driver needs.
+
+chosen()
+{
+	[ -s /etc/virtio-lite/disks ]
+}
 
 check()
 {
-	[ -s /etc/virtio-lite/disks ] || return 255
+	return 0
 }
 
 depends()
@@ -16,8 +21,10 @@ depends()
 
 installkernel()
 {
-	# Also where upstream's driver has the disks of this system.
+	# An initramfs for this host has the drivers of the running system only.
+	# While that is on ours, nothing could go back.
 	hostonly='' instmods virtio_pci virtio_blk
+	chosen || return 0
 	hostonly='' instmods -c virtio_lite ||
 		dwarn "virtio-lite: no virtio_lite.ko for Linux $kernel:" \
 			"with that kernel all disks stay with its own driver"
@@ -28,6 +35,7 @@ install()
 {
 	local part
 
+	chosen || return 0
 	inst_multiple readlink modprobe
 	for part in disk.sh choice.sh boot.sh boot; do
 		inst_simple "/usr/lib/virtio-lite/$part"
