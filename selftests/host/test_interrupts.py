@@ -212,12 +212,12 @@ def test_few_interrupts(place, kernel, few, ring):
 
 # -- CPUs that come and go ---------------------------------------------------
 
-@pytest.mark.parametrize("series, queues", [("6.1", 4), *(
-    pytest.param(*row, marks=full) for row in (("6.1", 2), ("6.12", 4)))])
-def test_cpus_that_never_came(scripted, series, queues):
+@pytest.mark.parametrize("queues", [4, pytest.param(2, marks=full)])
+def test_cpus_that_never_came(scripted, queues):
     """Vectors of CPUs that are possible and not there were never started:
     a recovery leaves them so, which the kernel would warn of else."""
-    s = scripted(kernel=series, smp="2,maxcpus=4")
+    # Newer kernels do not call such CPUs of this machine possible.
+    s = scripted(kernel="6.1", smp="2,maxcpus=4")
     s.be(MODERN, queues=queues)
     possible = s.g.sh("cat /sys/devices/system/cpu/possible").strip()
     assert possible == "0-3", f"possible CPUs {possible}: nothing is shown"
