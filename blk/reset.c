@@ -451,6 +451,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	err = vdev->transport->reset_vq(vdev, queue);
 	if (!err) {
 		vvq->vq.handler(&vvq->vq);
+		virtblk_forget_evidence(vvq);
 		err = vdev->transport->reinit_vq(vdev, queue);
 	}
 	virtblk_release_completion(vvq);
