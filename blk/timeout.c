@@ -156,8 +156,9 @@ static u32 virtblk_patience(struct request *rq)
 
 /*
  * Reap the ring: the interrupt of @rq may have been lost, or the task that polled
- * for it may be gone. No one else completes @rq meanwhile, so virtblk_note_late()
- * notes @rq and no other request of its tag. Returns true if @rq has ended.
+ * for it may be gone. No one else completes @rq meanwhile, so what is noted here
+ * is about @rq, and not about the next request of its tag. Returns true if @rq has
+ * ended.
  */
 static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 {
@@ -172,6 +173,8 @@ static bool virtblk_poll_ring(struct virtblk_vq *vvq, struct request *rq)
 		virtblk_note_late(vvq->vblk, rq);
 		vvq->vblk->counts.slow++;
 	}
+	if (!ended)
+		vbr->fail = READ_ONCE(timeout_action) == ACTION_FAIL;
 	spin_unlock(&vvq->poll_lock);
 	virtblk_release_completion(vvq);
 	return ended;
@@ -238,13 +241,10 @@ static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
 /* Returns true if a recovery was started. */
 static bool virtblk_give_up_waiting(struct virtblk_vq *vvq, struct request *rq)
 {
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk *vblk = vvq->vblk;
 
 	switch (READ_ONCE(timeout_action)) {
 	case ACTION_FAIL:
-		vbr->fail = true;
-		fallthrough;
 	case ACTION_RESET:
 		virtblk_recover_queue(vvq, "request is late", NULL);
 		return true;

@@ -402,3 +402,40 @@ def test_fail_is_no_replay(scripted, ring, kind):
     held.hold = False
     s.copy()
     s.end()
+
+
+class LastMoment(HoldRequests):
+    """Completes what it holds when the driver, for which it is late, looks
+    whether the device needs a reset."""
+
+    armed = False
+
+    def read(self, dev, name, value):
+        if name == "status" and self.armed and dev.held:
+            self.armed = False
+            dev.release()
+        return value
+
+
+def test_fail_is_of_one_request(scripted):
+    """A late request, which would fail, completes just then. The next request
+    with its tag is in flight when the device needs a reset: it is sent again,
+    and does not fail."""
+    s = scripted(params="request_timeout=1 timeout_action=fail queue_depth=1",
+                 smp=1)
+    s.be(MODERN, script=LastMoment(OUT, limit=1, hold=False))
+    script = s.dev.script
+    write = f"dd if=/dev/zero of=/dev/{s.name} bs=4k count=1 oflag=direct 2>&1"
+    script.armed = script.hold = True
+    s.g.sh(write)
+    s.g.sh(f"wait_for 20 grep -qx 1 /sys/block/{s.name}/errors/resets")
+    assert not script.armed
+    s.g.sh(f"echo 30000 >/sys/block/{s.name}/queue/io_timeout")
+    script.limit = 1
+    job = s.g.start(write)
+    s.dev.wait(lambda d: d.held, 20, "a write to hold")
+    with s.dev.lock:
+        s.dev.needs_reset()
+    job.wait(20)
+    assert count(s.g, s.name, "resets") == 2
+    s.end()
