@@ -443,7 +443,11 @@ void virtblk_restart_queue(struct virtblk_vq *vvq)
 	/* Pairs with it too: a queue whose @waiting is set was stopped before. */
 	if (likely(!smp_load_acquire(&vvq->waiting)))
 		return;
-	WRITE_ONCE(vvq->waiting, false);
+	/*
+	 * Before it looks whether the queue is stopped: or this could overwrite
+	 * the @waiting of a stop that it did not see.
+	 */
+	smp_store_mb(vvq->waiting, false);
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
 }
 

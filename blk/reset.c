@@ -423,8 +423,9 @@ static void virtblk_quiesce_vq(struct virtblk_vq *vvq)
 {
 	struct request_queue *q = vvq->vblk->disk->queue;
 
-	blk_mq_quiesce_queue(q);
+	/* Whoever dispatches without having seen the state is waited for then. */
 	WRITE_ONCE(vvq->state, VIRTBLK_VQ_QUIESCED);
+	blk_mq_quiesce_queue(q);
 	blk_mq_stop_hw_queue(vvq->hctx);
 	blk_mq_unquiesce_queue(q);
 }
@@ -464,8 +465,10 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	blk_mq_tagset_busy_iter(&vvq->vblk->tag_set, virtblk_requeue_one, (void *)&ret);
 	virtblk_init_mem(vvq->vblk, vvq);
 	WRITE_ONCE(vvq->needs_reset, false);
-	WRITE_ONCE(vvq->state, vvq->running);
-	WRITE_ONCE(vvq->waiting, false);
+	/* Whoever sees the state may write to the memory that was initialised. */
+	smp_store_release(&vvq->state, vvq->running);
+	/* As in virtblk_restart_queue(). */
+	smp_store_mb(vvq->waiting, false);
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
 	vvq->vblk->counts.resets++;
 	vvq->vblk->counts.queue_resets++;
