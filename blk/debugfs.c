@@ -105,6 +105,9 @@ static void virtblk_show_request(struct seq_file *m, struct virtblk_vq *vvq,
 static int queue_show(struct seq_file *m, void *unused)
 {
 	struct virtblk_vq *vvq = m->private;
+	struct percpu_ref *queue = &vvq->vblk->disk->queue->q_usage_counter;
+	/* Without it no request is in flight, and a scheduler may free them all. */
+	bool held = percpu_ref_tryget(queue);
 	const struct virtqueue *vq = &vvq->vq;
 	const struct request *rq;
 	unsigned int i;
@@ -112,12 +115,14 @@ static int queue_show(struct seq_file *m, void *unused)
 	/* A resize frees a ring after it was exchanged; nothing else does. */
 	mutex_lock(&vvq->vblk->rings_mutex);
 	vring_show(m, vq);
-	for (i = 0; i < vq->num; i++) {
+	for (i = 0; held && i < vq->num; i++) {
 		rq = READ_ONCE(vq->token[i]);
 		if (rq)
 			virtblk_show_request(m, vvq, i, rq);
 	}
 	mutex_unlock(&vvq->vblk->rings_mutex);
+	if (held)
+		percpu_ref_put(queue);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(queue);

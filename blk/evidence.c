@@ -120,7 +120,8 @@ int virtblk_alloc_evidence(struct virtblk *vblk)
 
 /**
  * virtblk_free_evidence() - undo virtblk_alloc_evidence()
- * @vblk: the disk, whose device was reset
+ * @vblk: the disk, whose device was reset, or that was never live; nobody reaps
+ *	  its rings
  */
 void virtblk_free_evidence(struct virtblk *vblk)
 {
@@ -145,13 +146,18 @@ static void virtblk_scan_queue(struct virtblk_vq *vvq)
 	struct virtio_blk_header *header;
 	const struct request *rq;
 	enum virtblk_kind kind;
+	unsigned int tag;
 	u32 type;
 
 	bitmap_zero(in_flight, nslots);
 	for (i = 0; i < vq->num; i++) {
 		rq = READ_ONCE(vq->token[i]);
-		if (rq)
-			__set_bit(rq->tag, in_flight);
+		if (!rq)
+			continue;
+		/* It may come back meanwhile, and has no tag then, which is -1. */
+		tag = READ_ONCE(rq->tag);
+		if (tag < nslots)
+			__set_bit(tag, in_flight);
 	}
 	for (i = 0; i < nslots; i++) {
 		header = &vvq->slots[i].header;
