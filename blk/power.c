@@ -171,15 +171,17 @@ int virtblk_restore(struct virtio_device *vdev, int err)
 		return 0;
 	}
 	vblk->paused = false;
-	/* The device suspended with its state, so it may use its memory again. */
-	if (!err && asleep)
+	if (!err && asleep) {
+		/* It was suspended with its state, so it may use its memory again. */
 		vdev->transport->enable_dma(vdev);
-	if (err || !asleep || virtio_resume_device(vdev))
-		return virtblk_finish_reset(vblk, err);
-
-	virtblk_unquiesce(vblk);
-	virtblk_resume_service(vblk);
-	return 0;
+		if (!virtio_resume_device(vdev)) {
+			virtblk_unquiesce(vblk);
+			virtblk_resume_service(vblk);
+			return 0;
+		}
+		err = virtblk_reset_device(vblk, false);
+	}
+	return virtblk_finish_reset(vblk, err);
 }
 
 /**

@@ -27,6 +27,9 @@ RING = {"split": (), "packed": ("RING_PACKED",)}
 SLACK = 6 * time_scale()
 # No CPU of a guest may stand still for longer, in seconds.
 GAP = 2
+# Devices sleep and wake up; the machine does not.
+SLEEP = ("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state; "
+         "echo none >/sys/power/pm_test")
 
 
 def count(g, dev, what):

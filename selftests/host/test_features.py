@@ -10,6 +10,7 @@ from append import append, appended
 from device import HoldRequests, Script
 from device.spec import GET_LIFETIME, IOERR, OUT, ZONE_APPEND
 from faults.load import Busy, verify
+from late import SLEEP
 from scripted import MODERN, BadId, arm, command, qemu_has, scene
 from vbl import Disk
 
@@ -508,10 +509,6 @@ def test_poll_append(scripted):
 
 
 # -- sleep -------------------------------------------------------------------
-
-SLEEP = ("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state; "
-         "echo none >/sys/power/pm_test")
-
 
 class Sleepy(Script):
     """Takes its time to suspend and to wake up."""

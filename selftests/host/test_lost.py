@@ -9,10 +9,12 @@ times request_timeout, all data is right, and the module can be unloaded.
 import time
 
 import pytest
-from device.spec import FLUSH, OUT
-from late import (KINDS, LOST, RING, SECONDS, SLACK, STALL, Lose, Tries, finite,
-                  verified)
+from device import HoldRequests
+from device.spec import FLUSH, IN, OUT, SUSPENDED
+from late import (KINDS, LOST, RING, SECONDS, SLACK, SLEEP, STALL, Lose, Tries,
+                  count, finite, verified)
 from scripted import MODERN
+from vbl.qemu import time_scale
 
 rings = pytest.mark.parametrize("ring", RING)
 PARAMS = "/sys/module/virtio_lite/parameters"
@@ -185,6 +187,82 @@ def test_journal(several, kernel, ring):
                f"for n in $(seq 20); do cmp /mnt/{name}_ /mnt/{name}/$n || "
                f"exit 1; done; umount /mnt/{name}", timeout=60)
     s.end()
+
+
+# -- the check of a late request does not come back ---------------------------
+
+# A request is late after a second, and its check is sent then.
+SOON = "request_timeout=1 stall_timeouts=2 lost_timeouts=2"
+
+
+class Forgetful(HoldRequests):
+    """Holds what it is told to; loses its state in its sleep, if @loses.
+
+    slept   how often the status said that it sleeps
+    """
+
+    loses, slept = False, 0
+
+    def read(self, dev, name, value):
+        if name == "status" and value & SUSPENDED and self.loses:
+            self.slept += 1
+            # At first the driver waits until it sleeps.
+            if self.slept > 1:
+                self.loses = False
+                dev.status_reg.value = value = 0
+                dev.reset()
+        return value
+
+
+def lose_check(s, ring, feature):
+    """Have a write, and its check, held by the device; (the write's job)."""
+    s.be(MODERN + RING[ring] + (feature,), script=Forgetful(hold=False))
+    s.dev.script.hold = True
+    job = s.g.start(ALONE["write"].format(s.name))
+    s.dev.wait(lambda d: len(d.held) == 2, 20 * time_scale(), "the check")
+    s.dev.script.hold = False
+    assert [r.kind for r in s.dev.held] == [OUT, IN]
+    return job
+
+
+def finds_the_next(s):
+    """A write that is lost later is found, with no other to compare it with."""
+    with s.dev.lock:
+        s.dev.script.kinds, s.dev.script.limit = (OUT,), 1
+        s.dev.script.hold = True
+    job = s.g.start(ALONE["write"].format(s.name))
+    s.dev.wait(lambda d: d.held, 20, "a write to lose")
+    job.wait(2 + SLACK)
+    s.end()
+
+
+@pytest.mark.full
+@rings
+def test_check_of_a_queue_that_was_reset(scripted, ring):
+    """A queue is reset while a check is in flight: the next late request gets
+    another one."""
+    s = scripted(params=f"{SOON} trust_queue_reset=1")
+    job = lose_check(s, ring, "RING_RESET")
+    s.g.sh(f"echo reset >{PARAMS}/timeout_action")
+    job.wait(20)
+    assert count(s.g, s.name, "queue_resets") == 1
+    s.g.sh(f"echo auto >{PARAMS}/timeout_action")
+    finds_the_next(s)
+
+
+@pytest.mark.full
+@rings
+def test_check_of_a_device_that_slept(scripted, ring):
+    """A device sleeps while a check is in flight, and loses its state: the next
+    late request gets another one."""
+    s = scripted(params=SOON, kernel="6.12")
+    job = lose_check(s, ring, "SUSPEND")
+    s.dev.release(s.dev.held[0])
+    job.wait(20)
+    s.dev.script.loses = True
+    s.g.sh(SLEEP, timeout=90)
+    assert not s.dev.script.loses
+    finds_the_next(s)
 
 
 # -- how long that takes, is set ---------------------------------------------
