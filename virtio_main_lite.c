@@ -61,9 +61,7 @@ static void __exit virtio_lite_exit(void)
 	virtio_bus_unregister();
 }
 
-/* virtio_ring_lite.h uses them in whatever module includes it. */
-EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_add);
-EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_kick);
+/* virtio_queue.h uses it in whatever module includes it. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(virtqueue_notify);
 
 module_init(virtio_lite_init);

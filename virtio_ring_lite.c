@@ -243,7 +243,30 @@ u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 	vq->num_free -= n;
 	return head;
 }
-EXPORT_SYMBOL_LITE(virtqueue_copy_chain);
+
+/**
+ * virtqueue_add() - make a buffer available
+ * @vq: the queue; the caller holds its submission lock
+ * @table: @n descriptors filled by virtqueue_set_desc(), which the caller leaves
+ *	   unchanged until the device returns the buffer
+ * @table_addr: address of @table for the device; unused without INDIRECT_DESC
+ * @n: length of @table; at most the size of the ring (SPLIT-INDIR-03)
+ * @tag: the caller's tag: less than the size of the ring, and not in flight on
+ *	 this queue. IN_ORDER ignores it; then fewer buffers are in flight than
+ *	 the ring has slots
+ * @token: the pointer that virtqueue_get_buf() returns; not NULL
+ *
+ * The caller checked virtqueue_has_room(). A device that polls the ring takes
+ * the buffer at once; others need a kick, see virtqueue_kick_prepare().
+ * Context: any.
+ */
+void virtqueue_add(struct virtqueue *vq, const struct vring_desc *table,
+		   u64 table_addr, unsigned int n, u16 tag, void *token)
+{
+	__virtqueue_add(vq, vq->packed, vq->indirect, table, table_addr, n,
+			virtqueue_head(vq, tag), token);
+}
+EXPORT_SYMBOL_LITE(virtqueue_add);
 
 /**
  * virtqueue_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
@@ -287,7 +310,20 @@ bool virtqueue_split_recheck_kick(const struct virtqueue *vq)
 		cpu_relax();
 	return vring_split_wants_kick(vq, vq->avail_idx, vq->kicked_idx);
 }
-EXPORT_SYMBOL_LITE(virtqueue_split_recheck_kick);
+
+/**
+ * virtqueue_kick_prepare() - does the device need a kick for the new buffers
+ * @vq: the queue; the caller holds its submission lock
+ *
+ * Return: true if the caller has to call virtqueue_notify(); false if nothing was
+ * added since the last call. It should drop the lock first, because a notification
+ * may exit to the host, which takes long.
+ */
+bool virtqueue_kick_prepare(struct virtqueue *vq)
+{
+	return __virtqueue_kick_prepare(vq, vq->packed);
+}
+EXPORT_SYMBOL_LITE(virtqueue_kick_prepare);
 
 /* virtqueue_packed_batch() of a split ring (SPLIT-INORD-I01). */
 static u16 virtqueue_split_batch(struct virtqueue *vq)

@@ -120,6 +120,10 @@ void vring_reset(struct virtqueue *vq);
 void vring_swap(struct virtqueue *vq, struct virtqueue *other);
 void vring_free(struct virtqueue *vq);
 
+void virtqueue_add(struct virtqueue *vq, const struct vring_desc *table,
+		   u64 table_addr, unsigned int n, u16 tag, void *token);
+bool virtqueue_kick_prepare(struct virtqueue *vq);
+
 bool virtqueue_has_free_slots(struct virtqueue *vq, unsigned int n);
 u16 virtqueue_copy_chain(struct virtqueue *vq, const struct vring_desc *table,
 			 unsigned int n);
@@ -145,7 +149,7 @@ static inline bool virtqueue_has_room(struct virtqueue *vq, unsigned int n)
 }
 
 /**
- * __virtqueue_add() - virtqueue_add() where the format is known
+ * __virtqueue_add() - virtqueue_add() inline, where the format is known
  * @vq: the queue
  * @packed: vq->packed; a constant makes the code shorter
  * @indirect: vq->indirect, likewise
@@ -219,30 +223,6 @@ static __always_inline u16 virtqueue_head(const struct virtqueue *vq, u16 tag)
 	return unlikely(vq->in_order) ? virtqueue_next_slot(vq) : tag;
 }
 
-/**
- * virtqueue_add() - make a buffer available
- * @vq: the queue; the caller holds its submission lock
- * @table: @n descriptors filled by virtqueue_set_desc(), which the caller leaves
- *	   unchanged until the device returns the buffer
- * @table_addr: address of @table for the device; unused without INDIRECT_DESC
- * @n: length of @table; at most the size of the ring (SPLIT-INDIR-03)
- * @tag: the caller's tag: less than the size of the ring, and not in flight on
- *	 this queue. IN_ORDER ignores it; then fewer buffers are in flight than
- *	 the ring has slots
- * @token: the pointer that virtqueue_get_buf() returns; not NULL
- *
- * The caller checked virtqueue_has_room(). A device that polls the ring takes
- * the buffer at once; others need a kick, see virtqueue_kick_prepare().
- * Context: any.
- */
-static inline void virtqueue_add(struct virtqueue *vq,
-				 const struct vring_desc *table, u64 table_addr,
-				 unsigned int n, u16 tag, void *token)
-{
-	__virtqueue_add(vq, vq->packed, vq->indirect, table, table_addr, n,
-			virtqueue_head(vq, tag), token);
-}
-
 static __always_inline bool vring_split_wants_kick(const struct virtqueue *vq,
 						   u16 new, u16 old)
 {
@@ -281,25 +261,12 @@ static __always_inline bool virtqueue_split_kick_prepare(struct virtqueue *vq)
 	return kick;
 }
 
-/* virtqueue_kick_prepare() where the format is known, a constant. */
+/* virtqueue_kick_prepare() inline, where the format is known, a constant. */
 static __always_inline bool __virtqueue_kick_prepare(struct virtqueue *vq,
 						     bool packed)
 {
 	return packed ? virtqueue_packed_kick_prepare(vq) :
 			virtqueue_split_kick_prepare(vq);
-}
-
-/**
- * virtqueue_kick_prepare() - does the device need a kick for the new buffers
- * @vq: the queue; the caller holds its submission lock
- *
- * Return: true if the caller has to call virtqueue_notify(); false if nothing was
- * added since the last call. It should drop the lock first, because a notification
- * may exit to the host, which takes long.
- */
-static __always_inline bool virtqueue_kick_prepare(struct virtqueue *vq)
-{
-	return __virtqueue_kick_prepare(vq, vq->packed);
 }
 
 /* Read the device's used index once, check it, and store it in used_end. */

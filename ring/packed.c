@@ -134,7 +134,6 @@ void virtqueue_packed_add_chain(struct virtqueue *vq,
 	vring_packed_hand_over(first, id, le16_to_cpu(from[0].flags) |
 			       (n > 1 ? VRING_DESC_F_NEXT : 0), first_lap);
 }
-EXPORT_SYMBOL_LITE(virtqueue_packed_add_chain);
 
 /**
  * virtqueue_packed_return_chain() - virtqueue_get_buf() without INDIRECT_DESC
@@ -204,7 +203,6 @@ bool vring_packed_wants_kick(const struct virtqueue *vq, u32 when)
 	next &= ~VRING_PACKED_EVENT_WRAP;
 	return (u16)(next - event - 1) < added;
 }
-EXPORT_SYMBOL_LITE(vring_packed_wants_kick);
 
 /**
  * virtqueue_packed_recheck_kick() - virtqueue_split_recheck_kick() of a packed ring
@@ -229,4 +227,3 @@ bool virtqueue_packed_recheck_kick(const struct virtqueue *vq)
 		cpu_relax();
 	return vring_packed_wants_kick(vq, le32_to_cpu(READ_ONCE(*asks)));
 }
-EXPORT_SYMBOL_LITE(virtqueue_packed_recheck_kick);

@@ -18,7 +18,6 @@ void virtqueue_trace_add(const struct virtqueue *vq, u16 head, unsigned int n)
 {
 	trace_virtqueue_add(vq, head, n);
 }
-EXPORT_SYMBOL_LITE(virtqueue_trace_add);
 
 /**
  * virtqueue_trace_kick() - the tracepoint of virtqueue_kick_prepare()
@@ -30,7 +29,6 @@ void virtqueue_trace_kick(const struct virtqueue *vq, u16 idx, bool kick)
 {
 	trace_virtqueue_kick(vq, idx, kick);
 }
-EXPORT_SYMBOL_LITE(virtqueue_trace_kick);
 
 /**
  * virtqueue_trace_notify() - the tracepoint of virtqueue_notify()
