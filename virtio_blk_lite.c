@@ -25,6 +25,7 @@
  *	debugfs.c	counts requests while somebody looks; shows rings
  *	attrs.c		attributes in sysfs, unique id, geometry
  *	name.c		the name of the disk
+ *	log.c		messages, with the name of the disk
  *	state.c		the state of a disk, so who may use the device; how a
  *			recovery starts and ends
  *	reset.c		how the device or a queue is reset and reinitialised
@@ -44,6 +45,7 @@
 #include "blk/debugfs.h"
 #include "blk/evidence.h"
 #include "blk/limits.h"
+#include "blk/log.h"
 #include "blk/mem.h"
 #include "blk/name.h"
 #include "blk/power.h"
@@ -144,15 +146,15 @@ static void virtblk_add_work(struct work_struct *work)
 
 	vblk->add_err = virtblk_add_disk(vblk);
 	if (vblk->add_err) {
-		virtio_err(vdev, "%s: the disk cannot be added: %d\n",
-			   disk->disk_name, vblk->add_err);
+		virtblk_err(vblk, "the disk cannot be added: %d\n",
+			    vblk->add_err);
 	} else {
 		virtblk_link_errors(vblk);
 		virtblk_enable_events(vblk);
-		virtio_info(vdev, "%s: %s disk of %llu sectors, %u %s of %u requests\n",
-			    disk->disk_name, vdev->legacy ? "legacy" : "modern",
-			    get_capacity(disk), vblk->nvqs,
-			    vblk->nvqs > 1 ? "queues" : "queue", vblk->nslots);
+		virtblk_info(vblk, "%s disk of %llu sectors, %u %s of %u requests\n",
+			     vdev->legacy ? "legacy" : "modern",
+			     get_capacity(disk), vblk->nvqs,
+			     vblk->nvqs > 1 ? "queues" : "queue", vblk->nslots);
 	}
 	complete(&vblk->add_done);
 }
@@ -167,8 +169,7 @@ static int virtblk_wait_added(struct virtblk *vblk)
 		reaps = virtblk_count_reaps(vblk);
 		if (reaps != before)
 			continue;
-		virtio_warn(vblk->vdev, "%s: the device does not answer yet: its disk comes later\n",
-			    vblk->disk->disk_name);
+		virtblk_warn(vblk, "the device does not answer yet: its disk comes later\n");
 		return 0;
 	}
 	return vblk->add_err;
@@ -337,7 +338,7 @@ static struct virtio_driver virtblk_driver = {
 	.reset_done = virtblk_reset_done,
 };
 
-int virtio_blk_register(void)
+int __init virtio_blk_register(void)
 {
 	int err;
 

@@ -436,7 +436,7 @@ static void vp_drivers_changed(const struct virtio_driver *drv, bool there)
 		pr_err("virtio-pci-lite: not all functions could be probed\n");
 }
 
-int virtio_pci_register(void)
+int __init virtio_pci_register(void)
 {
 	int err;
 

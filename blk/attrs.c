@@ -8,6 +8,7 @@
 #include "blk/attrs.h"
 #include "blk/cache.h"
 #include "blk/command.h"
+#include "blk/log.h"
 #include "blk/resize.h"
 #include "compat/blk.h"
 
@@ -37,16 +38,30 @@ static umode_t virtblk_attr_mode(struct kobject *kobj, struct attribute *attr,
 	return attr->mode;
 }
 
+/* An attribute that shows a field of a structure. */
+#define VIRTBLK_FIELD_ATTR(name, show, type, field)			\
+static struct dev_ext_attribute virtblk_attr_##name = {			\
+	.attr = __ATTR(name, 0444, show, NULL),				\
+	.var = (void *)offsetof(type, field),				\
+}
+
+static size_t virtblk_field_of(struct device_attribute *attr)
+{
+	return (size_t)container_of(attr, struct dev_ext_attribute, attr)->var;
+}
+
 /* Error counts: /sys/block/vdX/errors/ */
-#define VIRTBLK_COUNT_ATTR(name)					\
-static ssize_t name##_show(struct device *dev,				\
-			   struct device_attribute *attr, char *buf)	\
-{									\
-	struct virtblk *vblk = dev_to_disk(dev)->private_data;		\
-									\
-	return sysfs_emit(buf, "%u\n", READ_ONCE(vblk->counts.name));	\
-}									\
-static DEVICE_ATTR_RO(name)
+static ssize_t virtblk_count_show(struct device *dev,
+				  struct device_attribute *attr, char *buf)
+{
+	struct virtblk *vblk = dev_to_disk(dev)->private_data;
+	unsigned int *count = (void *)&vblk->counts + virtblk_field_of(attr);
+
+	return sysfs_emit(buf, "%u\n", READ_ONCE(*count));
+}
+
+#define VIRTBLK_COUNT_ATTR(name) \
+	VIRTBLK_FIELD_ATTR(name, virtblk_count_show, struct virtblk_counts, name)
 
 VIRTBLK_COUNT_ATTR(resets);
 VIRTBLK_COUNT_ATTR(queue_resets);
@@ -56,12 +71,12 @@ VIRTBLK_COUNT_ATTR(lost_completions);
 VIRTBLK_COUNT_ATTR(slow);
 
 static struct attribute *virtblk_errors_attrs[] = {
-	&dev_attr_resets.attr,
-	&dev_attr_queue_resets.attr,
-	&dev_attr_protocol.attr,
-	&dev_attr_lost_interrupts.attr,
-	&dev_attr_lost_completions.attr,
-	&dev_attr_slow.attr,
+	&virtblk_attr_resets.attr.attr,
+	&virtblk_attr_queue_resets.attr.attr,
+	&virtblk_attr_protocol.attr.attr,
+	&virtblk_attr_lost_interrupts.attr.attr,
+	&virtblk_attr_lost_completions.attr.attr,
+	&virtblk_attr_slow.attr.attr,
 	NULL,
 };
 
@@ -115,9 +130,10 @@ static ssize_t pre_eol_info_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(pre_eol_info);
 
-static ssize_t virtblk_show_wear(struct device *dev, size_t field, char *buf)
+static ssize_t virtblk_wear_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
 {
-	int got = virtblk_get_lifetime(dev, field);
+	int got = virtblk_get_lifetime(dev, virtblk_field_of(attr));
 
 	if (got < 0)
 		return got;
@@ -130,26 +146,13 @@ static ssize_t virtblk_show_wear(struct device *dev, size_t field, char *buf)
 	return sysfs_emit(buf, "reserved value %d\n", got);
 }
 
-static ssize_t type_a_show(struct device *dev, struct device_attribute *attr,
-			   char *buf)
-{
-	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_a),
-				 buf);
-}
-static DEVICE_ATTR_RO(type_a);
-
-static ssize_t type_b_show(struct device *dev, struct device_attribute *attr,
-			   char *buf)
-{
-	return virtblk_show_wear(dev, offsetof(struct virtio_blk_lifetime, typ_b),
-				 buf);
-}
-static DEVICE_ATTR_RO(type_b);
+VIRTBLK_FIELD_ATTR(type_a, virtblk_wear_show, struct virtio_blk_lifetime, typ_a);
+VIRTBLK_FIELD_ATTR(type_b, virtblk_wear_show, struct virtio_blk_lifetime, typ_b);
 
 static struct attribute *virtblk_lifetime_attrs[] = {
 	&dev_attr_pre_eol_info.attr,
-	&dev_attr_type_a.attr,
-	&dev_attr_type_b.attr,
+	&virtblk_attr_type_a.attr.attr,
+	&virtblk_attr_type_b.attr.attr,
 	NULL,
 };
 
@@ -193,8 +196,7 @@ void virtblk_link_errors(struct virtblk *vblk)
 	struct kobject *kobj = &disk_to_dev(vblk->disk)->kobj;
 
 	if (compat_only_sysfs_link_entry_to_kobj(kobj, kobj, "errors", "trouble"))
-		virtio_notice(vblk->vdev, "%s: no link from trouble to errors\n",
-			      vblk->disk->disk_name);
+		virtblk_notice(vblk, "no link from trouble to errors\n");
 }
 
 /**

@@ -274,12 +274,7 @@ enum virtblk_state {
 /**
  * struct virtblk - one disk
  * @vdev: the device; NULL after it was removed, while the disk is still open
- * @vdev_mutex: protects @vdev outside of the request path
- * @rings_mutex: held while the queues' rings are exchanged, and by whoever reads
- *		 a ring outside of the request path
- * @debugfs: directory of the disk's files there
  * @disk: the disk of the block layer
- * @tag_set: tags of all queues
  * @vqs: array of @nvqs queues
  * @nvqs: number of queues
  * @nslots: number of slots of each queue: one for each tag, and one for the check
@@ -287,7 +282,6 @@ enum virtblk_state {
  * @npolled: number of queues that are polled; these are the last
  * @index: number that the name of the disk is made from
  * @reserved: virtio_blk gives that number to no other disk
- * @limits: limits of the disk; writeback follows the cache mode in use
  * @state: enum virtblk_state
  * @needs_reset: the device has to be reset; a reset of one queue is not enough
  * @resizing: resizing of the rings, which del_gendisk() waits for, has frozen
@@ -298,6 +292,13 @@ enum virtblk_state {
  * @paused: virtblk_reset_prepare() was called and virtblk_reset_done() was not,
  *	    or the system sleeps
  * @asleep: the device was suspended and keeps its state
+ * @in_recovery: virtblk_recover_work() caused the reset that is under way
+ * @limits: limits of the disk; writeback follows the cache mode in use
+ * @vdev_mutex: protects @vdev outside of the request path
+ * @rings_mutex: held while the queues' rings are exchanged, and by whoever reads
+ *		 a ring outside of the request path
+ * @debugfs: directory of the disk's files there
+ * @tag_set: tags of all queues
  * @recover_work: recovers the disk: resets one queue or the device
  * @config_work: acts on a config change
  * @disk_work: updates the size and the read-only state of @disk
@@ -306,7 +307,6 @@ enum virtblk_state {
  * @recover_last: jiffies of the last recovery
  * @recover_reaps: virtblk_count_reaps() at that time
  * @recover_count: number of recoveries in a row that did not help
- * @in_recovery: virtblk_recover_work() caused the reset that is under way
  * @came_back: for each kind, the number of requests that scans found completed
  * @younger: for each kind, the number of these that were submitted after the
  *	     previous scan
@@ -317,21 +317,18 @@ enum virtblk_state {
  * @add_done: completes when @add_work has ended
  * @add_err: result of @add_work
  * @counts: error counts
+ *
+ * As in struct virtio_device, what is used most comes first.
  */
 struct virtblk {
 	struct virtio_device *vdev;
-	struct mutex vdev_mutex; /* see above */
-	struct mutex rings_mutex; /* see above */
-	struct dentry *debugfs;
 	struct gendisk *disk;
-	struct blk_mq_tag_set tag_set;
 	struct virtblk_vq *vqs;
 	unsigned int nvqs;
 	unsigned int nslots;
 	unsigned int npolled;
 	int index;
 	bool reserved;
-	struct virtblk_limits limits;
 	int state;
 	bool needs_reset;
 	bool resizing;
@@ -339,6 +336,12 @@ struct virtblk {
 	bool removing;
 	bool paused;
 	bool asleep;
+	bool in_recovery;
+	struct virtblk_limits limits;
+	struct mutex vdev_mutex; /* see above */
+	struct mutex rings_mutex; /* see above */
+	struct dentry *debugfs;
+	struct blk_mq_tag_set tag_set;
 	struct work_struct recover_work;
 	struct work_struct config_work;
 	struct work_struct disk_work;
@@ -347,7 +350,6 @@ struct virtblk {
 	unsigned long recover_last;
 	u32 recover_reaps;
 	unsigned int recover_count;
-	bool in_recovery;
 	u32 came_back[VIRTBLK_KINDS];
 	u32 younger[VIRTBLK_KINDS];
 	unsigned long scanned;

@@ -9,6 +9,7 @@
  * device gets the mode in vblk->limits.
  */
 #include "blk/cache.h"
+#include "blk/log.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 #include "compat/blk.h"
@@ -139,11 +140,11 @@ void virtblk_cache_work(struct work_struct *work)
 		err = virtblk_disable_flushes(vblk);
 	}
 	if (err)
-		virtio_err_ratelimited(vblk->vdev, "%s: the cache mode that the device chose cannot be used: %d\n",
-				       vblk->disk->disk_name, err);
+		virtblk_err_ratelimited(vblk, "the cache mode that the device chose cannot be used: %d\n",
+					err);
 	else
-		virtio_info_ratelimited(vblk->vdev, "%s: the device made its cache %s\n",
-					vblk->disk->disk_name, virtblk_cache_types[writeback]);
+		virtblk_info_ratelimited(vblk, "the device made its cache %s\n",
+					 virtblk_cache_types[writeback]);
 out:
 	mutex_unlock(&vblk->vdev_mutex);
 }

@@ -10,6 +10,7 @@
  * The payload is behind the descriptors in the slot.
  */
 #include "blk/command.h"
+#include "blk/log.h"
 #include "blk/mem.h"
 #include "compat/blk.h"
 
@@ -126,27 +127,30 @@ unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq)
 }
 
 /**
- * virtblk_add_append_tail() - add the last descriptor of a zone append
+ * virtblk_add_status() - add the last descriptor of a rare request
  * @vvq: the queue; the caller holds its submission lock
- * @rq: the zone append
+ * @rq: the request, or a zone append
  * @desc: its table
  * @n: number of the descriptor
  *
- * BLK-ZONE-I01: the device writes the sector that it chose, and the status right
- * behind it. Return: number of descriptors in the table.
+ * BLK-ZONE-I01: the device writes the sector that it chose for a zone append, and
+ * the status right behind it. Return: number of descriptors in the table.
  */
-int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
-			    struct vring_desc *desc, int n)
+int virtblk_add_status(struct virtblk_vq *vvq, struct request *rq,
+		       struct vring_desc *desc, int n)
 {
+	size_t start = offsetof(struct virtblk_slot, status);
 	struct virtblk_slot *slot = &vvq->slots[rq->tag];
 
+	if (req_op(rq) == REQ_OP_ZONE_APPEND) {
+		slot->append_sector = 0;
+		start = offsetof(struct virtblk_slot, append_sector);
+	}
 	slot->status = VIRTIO_BLK_S_UNWRITTEN;
-	slot->append_sector = 0;
-	virtqueue_set_desc(&vvq->vq, desc, n++, virtblk_slot_dma(vvq, rq) +
-			   offsetof(struct virtblk_slot, append_sector),
-			   sizeof(slot->append_sector) + sizeof(slot->status),
+	virtqueue_set_desc(&vvq->vq, desc, n, virtblk_slot_dma(vvq, rq) + start,
+			   offsetofend(struct virtblk_slot, status) - start,
 			   VRING_DESC_F_WRITE);
-	return n;
+	return n + 1;
 }
 
 /* The sector that the device wrote is untrusted: it has to be in the zone. */
@@ -159,9 +163,9 @@ static void virtblk_end_append(struct virtblk_vq *vvq, struct request *rq)
 	if (vbr->status != VIRTIO_BLK_S_OK)
 		return;
 	if (sector < blk_rq_pos(rq) || sector - blk_rq_pos(rq) > room) {
-		virtio_err_ratelimited(vvq->vblk->vdev, "%s: data appended to the zone at %llu went to %llu, says the device\n",
-				       vvq->vblk->disk->disk_name,
-				       (unsigned long long)blk_rq_pos(rq), sector);
+		virtblk_err_ratelimited(vvq->vblk, "data appended to the zone at %llu went to %llu, says the device\n",
+					(unsigned long long)blk_rq_pos(rq),
+					sector);
 		vbr->status = VIRTIO_BLK_S_IOERR;
 		return;
 	}

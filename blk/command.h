@@ -7,8 +7,8 @@
 
 blk_status_t virtblk_check_command(struct virtblk_vq *vvq, struct request *rq);
 unsigned int virtblk_add_command(struct virtblk_vq *vvq, struct request *rq);
-int virtblk_add_append_tail(struct virtblk_vq *vvq, struct request *rq,
-			    struct vring_desc *desc, int n);
+int virtblk_add_status(struct virtblk_vq *vvq, struct request *rq,
+		       struct vring_desc *desc, int n);
 void virtblk_end_command(struct virtblk_vq *vvq, struct request *rq);
 int virtblk_execute_query(struct virtblk *vblk, struct virtblk_query *query);
 int virtblk_get_id(struct virtblk *vblk, char *id);

@@ -116,6 +116,12 @@ static noinline void virtblk_complete_other(struct virtblk_vq *vvq,
 	virtblk_end(rq, vbr->status != VIRTIO_BLK_S_OK, iob);
 }
 
+static noinline void virtblk_traced_complete(struct virtblk_vq *vvq,
+					     struct request *rq, u8 status)
+{
+	trace_virtblk_complete(&vvq->vq, rq, 0, status);
+}
+
 /* Complete a request that was found in the used ring. */
 static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 					     struct request *rq,
@@ -125,7 +131,8 @@ static __always_inline void virtblk_complete(struct virtblk_vq *vvq,
 	u8 status = READ_ONCE(vvq->slots[(unsigned int)rq->tag].status);
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	trace_virtblk_complete(&vvq->vq, rq, status);
+	if (tracepoint_enabled(virtblk_complete))
+		virtblk_traced_complete(vvq, rq, status);
 	/* One test for both. */
 	static_assert(!VIRTIO_BLK_S_OK);
 	if (unlikely(status | vbr->holds)) {

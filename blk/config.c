@@ -8,6 +8,7 @@
 #include "blk/cache.h"
 #include "blk/config.h"
 #include "blk/limits.h"
+#include "blk/log.h"
 #include "blk/state.h"
 #include "blk/zoned.h"
 #include "trace/virtio_lite_trace.h"
@@ -20,7 +21,7 @@ static struct workqueue_struct *virtblk_event_wq;
  *
  * Return: 0 or -ENOMEM.
  */
-int virtblk_init_events(void)
+int __init virtblk_init_events(void)
 {
 	virtblk_event_wq = alloc_workqueue("virtio_lite_events",
 					   WQ_UNBOUND | WQ_FREEZABLE, 0);
@@ -58,8 +59,8 @@ void virtblk_set_capacity(struct virtblk *vblk, u64 capacity)
 		return;
 	string_get_size(capacity, SECTOR_SIZE, STRING_UNITS_2, text, sizeof(text));
 	if (set_capacity_and_notify(disk, capacity))
-		virtio_info_ratelimited(vblk->vdev, "%s: new size %llu sectors, %s\n",
-					disk->disk_name, capacity, text);
+		virtblk_info_ratelimited(vblk, "new size %llu sectors, %s\n",
+					 capacity, text);
 }
 
 /*
@@ -141,8 +142,8 @@ static void virtblk_set_ro(struct virtblk *vblk)
 		return;
 	vblk->limits.read_only = ro;
 	set_disk_ro(vblk->disk, ro);
-	virtio_info_ratelimited(vblk->vdev, "%s: the device made it %s\n",
-				vblk->disk->disk_name, ro ? "read-only" : "writable");
+	virtblk_info_ratelimited(vblk, "the device made it %s\n",
+				 ro ? "read-only" : "writable");
 }
 
 /**

@@ -189,7 +189,8 @@ static struct virtblk_counters *virtblk_watched(struct virtblk_watch *watch,
 }
 
 static void virtblk_saw_queue_rq(void *data, const struct virtqueue *vq,
-				 const struct request *rq, unsigned int n)
+				 const struct request *rq, unsigned int descs,
+				 u8 status)
 {
 	struct virtblk_watch *watch = data;
 	struct virtblk_counters *c = virtblk_watched(watch, vq);
@@ -236,7 +237,8 @@ static void virtblk_saw_interrupt(void *data, const struct virtqueue *vq,
 }
 
 static void virtblk_saw_complete(void *data, const struct virtqueue *vq,
-				 const struct request *rq, u8 status)
+				 const struct request *rq, unsigned int descs,
+				 u8 status)
 {
 	struct virtblk_watch *watch = data;
 	struct virtblk_counters *c = virtblk_watched(watch, vq);
@@ -471,7 +473,7 @@ void virtblk_del_debugfs(struct virtblk *vblk)
 /**
  * virtblk_init_debugfs() - make the folder that disks have theirs in
  */
-void virtblk_init_debugfs(void)
+void __init virtblk_init_debugfs(void)
 {
 	virtblk_debugfs = debugfs_create_dir("virtio_lite", NULL);
 }

@@ -16,6 +16,7 @@
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
+#include "blk/log.h"
 #include "blk/name.h"
 
 #define UPSTREAM		"virtio_blk"
@@ -121,8 +122,7 @@ int virtblk_choose_name(struct virtblk *vblk)
 	if (!vblk->reserved) {
 		atomic_inc(&virtblk_unreserved);
 		if (virtblk_upstream_loaded())
-			virtio_warn(vblk->vdev, "%s: virtio_blk may want this name for a disk that comes later, and then fails to probe that one: give both to one driver (bind-lite)\n",
-				    disk->disk_name);
+			virtblk_warn(vblk, "virtio_blk may want this name for a disk that comes later, and then fails to probe that one: give both to one driver (bind-lite)\n");
 	}
 	return 0;
 }
@@ -159,7 +159,7 @@ static struct notifier_block virtblk_module_nb = {
  *
  * Return: 0 or an error.
  */
-int virtblk_init_names(void)
+int __init virtblk_init_names(void)
 {
 	int err;
 

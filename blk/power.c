@@ -3,6 +3,7 @@
  * Events from outside of the driver: the device is removed, its PCI function is
  * reset (FLR, AER), the system sleeps or shuts down.
  */
+#include "blk/log.h"
 #include "blk/power.h"
 #include "blk/reset.h"
 #include "blk/state.h"
@@ -102,8 +103,8 @@ static void virtblk_flush_cache(struct virtblk *vblk)
 	reinit_completion(&vblk->flush_done);
 	submit_bio(bio);
 	if (!wait_for_completion_timeout(&vblk->flush_done, SLEEP_WAIT))
-		virtio_warn(vblk->vdev, "%s: the cache was not flushed within %u seconds\n",
-			    vblk->disk->disk_name, SLEEP_WAIT / HZ);
+		virtblk_warn(vblk, "the cache was not flushed within %u seconds\n",
+			     SLEEP_WAIT / HZ);
 }
 
 static bool virtblk_drain(struct virtblk *vblk)
@@ -114,8 +115,8 @@ static bool virtblk_drain(struct virtblk *vblk)
 
 	drained = blk_mq_freeze_queue_wait_timeout(q, SLEEP_WAIT) > 0;
 	if (!drained)
-		virtio_warn(vblk->vdev, "%s: requests are in flight for %u seconds: taking them back\n",
-			    vblk->disk->disk_name, SLEEP_WAIT / HZ);
+		virtblk_warn(vblk, "requests are in flight for %u seconds: taking them back\n",
+			     SLEEP_WAIT / HZ);
 	blk_mq_quiesce_queue(q);
 	compat_unfreeze_queue(q, memflags);
 	return drained;

@@ -4,6 +4,7 @@
  * the device supports it, else the device. After some recoveries in a row that do
  * not help, the disk is dead. blk/reset.c has the mechanism.
  */
+#include "blk/log.h"
 #include "blk/recover.h"
 #include "blk/reset.h"
 #include "blk/state.h"
@@ -33,8 +34,7 @@ static bool virtblk_may_recover(struct virtblk *vblk)
 		attempts = min(attempts, BOUNDED_ATTEMPTS);
 	if (vblk->recover_count++ < attempts)
 		return true;
-	virtio_err(vblk->vdev, "%s: %u resets did not help\n",
-		   vblk->disk->disk_name, vblk->recover_count - 1);
+	virtblk_err(vblk, "%u resets did not help\n", vblk->recover_count - 1);
 	return false;
 }
 

@@ -18,6 +18,7 @@
 #include "blk/command.h"
 #include "blk/complete.h"
 #include "blk/evidence.h"
+#include "blk/log.h"
 #include "blk/mem.h"
 #include "blk/reset.h"
 #include "blk/state.h"
@@ -217,8 +218,8 @@ virtblk_dispose(struct virtblk_vq *vvq, struct request *rq,
 		return VIRTBLK_FAIL;
 	if (vvq->vblk->in_recovery && vbr->replays &&
 	    vbr->replays >= virtblk_reset_attempts()) {
-		virtio_err_ratelimited(vvq->vblk->vdev, "%s: a request was sent %u times and never came back: it fails\n",
-				       vvq->vblk->disk->disk_name, vbr->replays + 1);
+		virtblk_err_ratelimited(vvq->vblk, "a request was sent %u times and never came back: it fails\n",
+					vbr->replays + 1);
 		return VIRTBLK_FAIL;
 	}
 	return disposition;
@@ -340,8 +341,7 @@ int virtblk_finish_reset(struct virtblk *vblk, int err)
 	virtblk_unquiesce(vblk);
 
 	if (err) {
-		virtio_err(vdev, "%s: the disk is dead: %d\n",
-			   vblk->disk->disk_name, err);
+		virtblk_err(vblk, "the disk is dead: %d\n", err);
 		compat_mark_disk_dead(vblk->disk);
 		return err;
 	}
@@ -362,8 +362,7 @@ void virtblk_end_recovery(struct virtblk *vblk, int err)
 	if (virtblk_finish_reset(vblk, err))
 		return;
 	vblk->counts.resets++;
-	virtio_info_ratelimited(vblk->vdev, "%s: back after a reset\n",
-				vblk->disk->disk_name);
+	virtblk_info_ratelimited(vblk, "back after a reset\n");
 }
 
 /**
@@ -457,8 +456,8 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	}
 	virtblk_release_completion(vvq);
 	if (err) {
-		virtio_warn_ratelimited(vdev, "%s: queue %u cannot be reset alone: %d\n",
-					vvq->vblk->disk->disk_name, queue, err);
+		virtblk_warn_ratelimited(vvq->vblk, "queue %u cannot be reset alone: %d\n",
+					 queue, err);
 		return false;
 	}
 
@@ -472,7 +471,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	blk_mq_start_stopped_hw_queue(vvq->hctx, true);
 	vvq->vblk->counts.resets++;
 	vvq->vblk->counts.queue_resets++;
-	virtio_info_ratelimited(vdev, "%s: queue %u is back after a reset\n",
-				vvq->vblk->disk->disk_name, queue);
+	virtblk_info_ratelimited(vvq->vblk, "queue %u is back after a reset\n",
+				 queue);
 	return true;
 }

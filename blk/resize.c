@@ -16,6 +16,7 @@
 #include <linux/kstrtox.h>
 #include <linux/log2.h>
 #include <linux/sched/mm.h>
+#include "blk/log.h"
 #include "blk/queues.h"
 #include "blk/reset.h"
 #include "blk/resize.h"
@@ -47,23 +48,21 @@ static int virtblk_check_size(struct virtblk *vblk, unsigned int size)
 {
 	unsigned int least = virtblk_least_size(vblk);
 	unsigned int most = virtblk_most_size(vblk);
-	const char *name = vblk->disk->disk_name;
-	struct virtio_device *vdev = vblk->vdev;
 
 	if (size < least) {
-		virtio_notice(vdev, "%s: ring_size %u is too small: %u requests of up to %u segments need %u\n",
-			      name, size, vblk->nslots,
-			      vblk->limits.max_segments, least);
+		virtblk_notice(vblk, "ring_size %u is too small: %u requests of up to %u segments need %u\n",
+			       size, vblk->nslots, vblk->limits.max_segments,
+			       least);
 		return -EINVAL;
 	}
 	if (size > most) {
-		virtio_notice(vdev, "%s: ring_size %u is too large: the device offers %u\n",
-			      name, size, most);
+		virtblk_notice(vblk, "ring_size %u is too large: the device offers %u\n",
+			       size, most);
 		return -EINVAL;
 	}
 	if (!vblk->vqs[0].vq.packed && !is_power_of_2(size)) {
-		virtio_notice(vdev, "%s: ring_size %u is not a power of 2, which a split ring has to be\n",
-			      name, size);
+		virtblk_notice(vblk, "ring_size %u is not a power of 2, which a split ring has to be\n",
+			       size);
 		return -EINVAL;
 	}
 	return 0;
@@ -114,8 +113,8 @@ static int virtblk_exchange_rings(struct virtblk *vblk)
 		return 0;
 	}
 
-	virtio_warn(vblk->vdev, "%s: its queues cannot be reset alone: %d: resetting the device\n",
-		    vblk->disk->disk_name, err);
+	virtblk_warn(vblk, "its queues cannot be reset alone: %d: resetting the device\n",
+		     err);
 	/* The device may own either ring of a queue until it is reset. */
 	virtblk_end_recovery(vblk, virtblk_quiesce_and_reset(vblk, swapped));
 	return err;
@@ -159,11 +158,10 @@ static int virtblk_resize(struct virtblk *vblk, unsigned int size)
 		vdev->transport->free_rings(vdev);
 	}
 	if (err)
-		virtio_warn(vdev, "%s: rings stay as they are, ring_size %u failed: %d\n",
-			    vblk->disk->disk_name, size, err);
+		virtblk_warn(vblk, "rings stay as they are, ring_size %u failed: %d\n",
+			     size, err);
 	else
-		virtio_info(vdev, "%s: rings of %u descriptors\n",
-			    vblk->disk->disk_name, size);
+		virtblk_info(vblk, "rings of %u descriptors\n", size);
 	return err;
 }
 
@@ -185,13 +183,11 @@ static ssize_t ring_size_store(struct device *dev,
 	int err;
 
 	if (!virtio_has_feature(vdev, VIRTIO_F_RING_RESET)) {
-		virtio_notice(vdev, "%s: ring_size is fixed: the device cannot reset a queue alone\n",
-			      vblk->disk->disk_name);
+		virtblk_notice(vblk, "ring_size is fixed: the device cannot reset a queue alone\n");
 		return -EOPNOTSUPP;
 	}
 	if (kstrtouint(buf, 0, &size)) {
-		virtio_notice(vdev, "%s: ring_size has to be a number\n",
-			      vblk->disk->disk_name);
+		virtblk_notice(vblk, "ring_size has to be a number\n");
 		return -EINVAL;
 	}
 	mutex_lock(&vblk->vdev_mutex);

@@ -9,6 +9,8 @@
  *		    <-> configuring
  */
 #include <linux/delay.h>
+#include <linux/init.h>
+#include "blk/log.h"
 #include "blk/state.h"
 
 /* Memory reclaim may wait for a recovery, so its work needs a rescuer thread. */
@@ -19,7 +21,7 @@ static struct workqueue_struct *virtblk_wq;
  *
  * Return: 0 or -ENOMEM.
  */
-int virtblk_init_state(void)
+int __init virtblk_init_state(void)
 {
 	virtblk_wq = alloc_workqueue("virtio_lite", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return virtblk_wq ? 0 : -ENOMEM;
@@ -116,8 +118,7 @@ void virtblk_recover(struct virtblk *vblk, const char *why, unsigned int *count)
 	WRITE_ONCE(vblk->needs_reset, true);
 	if (count)
 		(*count)++;
-	virtio_err_ratelimited(vblk->vdev, "%s: %s: resetting the device\n",
-			       vblk->disk->disk_name, why);
+	virtblk_err_ratelimited(vblk, "%s: resetting the device\n", why);
 	queue_work(virtblk_wq, &vblk->recover_work);
 }
 
@@ -142,8 +143,8 @@ void virtblk_recover_queue(struct virtblk_vq *vvq, const char *why,
 		return;
 	if (count)
 		(*count)++;
-	virtio_err_ratelimited(vblk->vdev, "%s: queue %u: %s: resetting it\n",
-			       vblk->disk->disk_name, vvq->vq.index, why);
+	virtblk_err_ratelimited(vblk, "queue %u: %s: resetting it\n",
+				vvq->vq.index, why);
 	queue_work(virtblk_wq, &vblk->recover_work);
 }
 

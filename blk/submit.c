@@ -22,6 +22,7 @@
  */
 #include <linux/slab.h>
 #include "blk/command.h"
+#include "blk/log.h"
 #include "blk/mem.h"
 #include "blk/submit.h"
 #include "blk/timeout.h"
@@ -65,6 +66,21 @@ virtblk_place_of(struct virtblk_vq *vvq, struct request *rq)
 	return at;
 }
 
+static noinline void virtblk_traced_queue_rq(struct virtblk_vq *vvq,
+					     struct request *rq, unsigned int n)
+{
+	trace_virtblk_queue_rq(&vvq->vq, rq, n, VIRTIO_BLK_S_UNWRITTEN);
+}
+
+/* Out of line: so many places have the tracepoint, and no register is saved. */
+static __always_inline void virtblk_trace_queue_rq(struct virtblk_vq *vvq,
+						   struct request *rq,
+						   unsigned int n)
+{
+	if (tracepoint_enabled(virtblk_queue_rq))
+		virtblk_traced_queue_rq(vvq, rq, n);
+}
+
 /*
  * Make a request available whose first @n descriptors are filled. One more is for
  * the status byte, preset to a value that no device writes: so a request without
@@ -86,13 +102,17 @@ static __always_inline void __virtblk_add_buf(struct virtblk_vq *vvq,
 			head, rq);
 }
 
-static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq, bool packed,
+/* The same for a queue of any kind, where one more call does not count. */
+static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq,
 					    struct request *rq,
-					    struct virtblk_place at,
-					    unsigned int n, u16 head)
+					    struct virtblk_place at, int n)
 {
-	trace_virtblk_queue_rq(&vvq->vq, rq, n + 1);
-	__virtblk_add_buf(vvq, packed, vvq->vq.indirect, rq, at, n, head);
+	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
+	virtqueue_set_desc(&vvq->vq, at.desc, n,
+			   at.slot_dma + offsetof(struct virtblk_slot, status),
+			   sizeof(at.slot->status), VRING_DESC_F_WRITE);
+	virtblk_trace_queue_rq(vvq, rq, n + 1);
+	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n + 1, rq->tag, rq);
 }
 
 static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
@@ -173,25 +193,23 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 	return n;
 }
 
+/* Fill the descriptors of a request's data. Returns the number of the next one. */
+static int virtblk_add_data(struct virtblk_vq *vvq, struct request *rq,
+			    struct vring_desc *desc)
+{
+	u16 flags = req_op(rq) == REQ_OP_READ ?
+		    VRING_DESC_F_NEXT | VRING_DESC_F_WRITE : VRING_DESC_F_NEXT;
+
+	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
+		return virtblk_add_pieces(vvq, rq, desc, flags);
+	return virtblk_add_segments(vvq, rq, desc, flags);
+}
+
 static __always_inline u32 virtblk_rw_type(const struct request *rq)
 {
 	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
 	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
 	return (__force u32)req_op(rq);
-}
-
-static void virtblk_fill_rw_header(const struct virtblk_vq *vvq,
-				   const struct request *rq,
-				   struct virtio_blk_header *header)
-{
-	virtblk_fill_header(&vvq->vq, header, virtblk_rw_type(rq),
-			    blk_rq_pos(rq));
-}
-
-static u16 virtblk_data_flags(const struct request *rq)
-{
-	return req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
-					   VRING_DESC_F_NEXT;
 }
 
 static __always_inline bool virtblk_is_rw(enum req_op op)
@@ -220,7 +238,7 @@ static __always_inline void virtblk_add_single(struct virtblk_vq *vvq,
 	u32 op;
 
 	/* Before the rest, when only few registers have to be saved for it. */
-	trace_virtblk_queue_rq(&vvq->vq, rq, VIRTBLK_PAYLOAD_DESC);
+	virtblk_trace_queue_rq(vvq, rq, VIRTBLK_PAYLOAD_DESC);
 	tag = rq->tag;
 	at = virtblk_slot_of(vvq, tag);
 	op = virtblk_rw_type(rq);
@@ -239,17 +257,6 @@ static bool virtblk_is_plain(const struct virtblk_vq *vvq,
 	return virtblk_is_rw(req_op(rq)) &&
 	       rq->nr_phys_segments <= vvq->slot_segments &&
 	       blk_rq_bytes(rq) <= vvq->max_desc_len;
-}
-
-static noinline void virtblk_add_plain(struct virtblk_vq *vvq,
-				       struct request *rq)
-{
-	struct virtblk_place at = virtblk_slot_of(vvq, rq->tag);
-	int n;
-
-	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
-	n = virtblk_add_segments(vvq, rq, at.desc, virtblk_data_flags(rq));
-	virtblk_add_buf(vvq, vvq->vq.packed, rq, at, n, rq->tag);
 }
 
 /*
@@ -279,6 +286,14 @@ static unsigned int virtblk_nr_slots(const struct virtblk_vq *vvq,
 	       virtblk_nr_desc(vvq, rq);
 }
 
+static __always_inline bool virtblk_has_room(struct virtblk_vq *vvq,
+					     struct request *rq)
+{
+	/* Nearly always; then the number of slots need not be known. */
+	return likely(vvq->vq.indirect) ||
+	       virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq));
+}
+
 /*
  * The data of a request cannot be mapped: other requests hold the room, and give
  * it back when they complete. By the time-out that is waited for here, a completion
@@ -297,10 +312,8 @@ static blk_status_t virtblk_wait_for_map(struct virtblk_vq *vvq,
 	}
 	if ((u32)jiffies - vbr->submitted < most)
 		return BLK_STS_RESOURCE;
-	dev_err_ratelimited(vvq->vblk->vdev->dev.parent,
-			    "%s: for %u seconds there was no room to map %u bytes for the device: the request fails\n",
-			    vvq->vblk->disk->disk_name, most / HZ,
-			    blk_rq_bytes(rq));
+	virtblk_err_ratelimited(vvq->vblk, "for %u seconds there was no room to map %u bytes for the device: the request fails\n",
+				most / HZ, blk_rq_bytes(rq));
 	return BLK_STS_IOERR;
 }
 
@@ -388,9 +401,8 @@ static u32 virtblk_zeroes_flags(const struct virtblk_vq *vvq,
  * Discard and write zeroes: the data are ranges, which are behind the descriptors
  * in the table. The sector in the header is 0.
  */
-static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
-						 bool packed,
-						 struct request *rq)
+static noinline void virtblk_add_ranges(struct virtblk_vq *vvq,
+					struct request *rq)
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
 	void *ranges = &at.desc[VIRTBLK_PAYLOAD_DESC];
@@ -401,65 +413,32 @@ static __always_inline void __virtblk_add_ranges(struct virtblk_vq *vvq,
 		flags = virtblk_zeroes_flags(vvq, rq);
 	}
 	virtblk_fill_header(&vvq->vq, &at.slot->header, type, 0);
-	vring_set_desc(&vvq->vq, packed, &at.desc[1], 2, at.desc_dma +
-		       VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
-		       virtblk_fill_ranges(rq, ranges, flags),
-		       VRING_DESC_F_NEXT);
-	virtblk_add_buf(vvq, packed, rq, at, 2,
-			virtqueue_head(&vvq->vq, rq->tag));
+	virtqueue_fill_desc(&vvq->vq, &at.desc[1], at.desc_dma +
+			    VIRTBLK_PAYLOAD_DESC * sizeof(*at.desc),
+			    virtblk_fill_ranges(rq, ranges, flags),
+			    vvq->rw_rest[VIRTIO_BLK_T_OUT]);
+	virtblk_trace_queue_rq(vvq, rq, VIRTBLK_PAYLOAD_DESC);
+	__virtblk_add_buf(vvq, vvq->vq.packed, vvq->vq.indirect, rq, at, 2,
+			  virtqueue_head(&vvq->vq, rq->tag));
 }
 
-static noinline void virtblk_add_ranges(struct virtblk_vq *vvq,
-					struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_ranges(vvq, true, rq);
-	else
-		__virtblk_add_ranges(vvq, false, rq);
-}
-
-static __always_inline void __virtblk_add_long(struct virtblk_vq *vvq,
-					       bool packed, struct request *rq)
+/* Reads and writes of several segments. */
+static noinline void virtblk_add_rw(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
-	int n;
 
-	virtblk_fill_rw_header(vvq, rq, &at.slot->header);
-	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
-	else
-		n = __virtblk_add_segments(vvq, packed, rq, at.desc, flags);
-	virtblk_add_buf(vvq, packed, rq, at, n,
-			virtqueue_head(&vvq->vq, rq->tag));
-}
-
-static noinline void virtblk_add_long(struct virtblk_vq *vvq,
-				      struct request *rq)
-{
-	if (vvq->vq.packed)
-		__virtblk_add_long(vvq, true, rq);
-	else
-		__virtblk_add_long(vvq, false, rq);
+	virtblk_fill_header(&vvq->vq, &at.slot->header, virtblk_rw_type(rq),
+			    blk_rq_pos(rq));
+	virtblk_add_buf(vvq, rq, at, virtblk_add_data(vvq, rq, at.desc));
 }
 
 /* Zone append: the device chooses the sector, and writes it behind the data. */
-static noinline void virtblk_add_append(struct virtblk_vq *vvq,
-					struct request *rq)
+static int virtblk_add_append(struct virtblk_vq *vvq, struct request *rq,
+			      struct virtblk_place at)
 {
-	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
-	int n;
-
 	virtblk_fill_header(&vvq->vq, &at.slot->header,
 			    VIRTIO_BLK_T_ZONE_APPEND, blk_rq_pos(rq));
-	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
-	else
-		n = virtblk_add_segments(vvq, rq, at.desc, flags);
-	n = virtblk_add_append_tail(vvq, rq, at.desc, n);
-	trace_virtblk_queue_rq(&vvq->vq, rq, n);
-	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
+	return virtblk_add_data(vvq, rq, at.desc);
 }
 
 /* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */
@@ -469,36 +448,40 @@ static void virtblk_fill_flush_header(const struct virtblk_vq *vvq,
 	virtblk_fill_header(&vvq->vq, header, VIRTIO_BLK_T_FLUSH, 0);
 }
 
-/* Rare requests, see blk/command.c, and flushes that do not go the short path. */
+/*
+ * Zone append, rare requests (see blk/command.c), and flushes that do not go the
+ * short path.
+ */
 static noinline void virtblk_add_rare(struct virtblk_vq *vvq,
 				      struct request *rq)
 {
-	struct virtblk_place at = virtblk_slot_of(vvq, rq->tag);
-	unsigned int n = 1;
+	struct virtblk_place at = virtblk_place_of(vvq, rq);
+	int n = 1;
 
 	if (req_op(rq) == REQ_OP_FLUSH)
 		virtblk_fill_flush_header(vvq, &at.slot->header);
+	else if (req_op(rq) == REQ_OP_ZONE_APPEND)
+		n = virtblk_add_append(vvq, rq, at);
 	else
 		n = virtblk_add_command(vvq, rq);
-	virtblk_add_buf(vvq, vvq->vq.packed, rq, at, n,
-			virtqueue_head(&vvq->vq, rq->tag));
+	n = virtblk_add_status(vvq, rq, at.desc, n);
+	virtblk_trace_queue_rq(vvq, rq, n);
+	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n, rq->tag, rq);
 }
 
 /*
- * Add a request that is not plain. The caller holds the submission lock, and has
- * called virtblk_take(). Each operation has a function of its own, so that the
- * short ones save no registers for the others.
+ * Add a request that does not go the short path. The caller holds the submission
+ * lock, and has called virtblk_take() unless it is plain. Each operation has a
+ * function of its own, so that the short ones save no registers for the others.
  */
-static void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
+static __always_inline void virtblk_add_other(struct virtblk_vq *vvq, struct request *rq)
 {
 	enum req_op op = req_op(rq);
 
 	if (virtblk_is_rw(op))
-		virtblk_add_long(vvq, rq);
+		virtblk_add_rw(vvq, rq);
 	else if (op == REQ_OP_DISCARD || op == REQ_OP_WRITE_ZEROES)
 		virtblk_add_ranges(vvq, rq);
-	else if (op == REQ_OP_ZONE_APPEND)
-		virtblk_add_append(vvq, rq);
 	else
 		virtblk_add_rare(vvq, rq);
 }
@@ -520,7 +503,7 @@ static blk_status_t virtblk_wait_for_room(struct virtblk_vq *vvq,
 	smp_store_release(&vvq->waiting, true);
 	/* Pairs with virtblk_restart_queue(): one of the two sees the other. */
 	smp_mb();
-	room = virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq)) &&
+	room = virtblk_has_room(vvq, rq) &&
 	       (n <= VIRTBLK_SLOT_DESC || virtblk_has_table(vvq, n));
 	spin_unlock(&vvq->lock);
 	if (room)
@@ -555,10 +538,14 @@ static __always_inline void virtblk_commit(struct virtblk_vq *vvq, bool packed,
 }
 
 /* The same for either format. */
-static noinline void virtblk_commit_any(struct virtblk_vq *vvq, bool last)
+static __always_inline void virtblk_commit_any(struct virtblk_vq *vvq, bool last)
 	__releases(&vvq->lock)
 {
-	virtblk_commit(vvq, vvq->vq.packed, last);
+	bool kick = last && virtqueue_kick_prepare(&vvq->vq);
+
+	spin_unlock(&vvq->lock);
+	if (kick)
+		virtqueue_notify(&vvq->vq);
 }
 
 static __always_inline blk_status_t __virtblk_queue_flush(struct virtblk_vq *vvq,
@@ -570,7 +557,7 @@ static __always_inline blk_status_t __virtblk_queue_flush(struct virtblk_vq *vvq
 
 	blk_mq_start_request(rq);
 	spin_lock(&vvq->lock);
-	trace_virtblk_queue_rq(&vvq->vq, rq, VIRTBLK_EXTRA_DESC);
+	virtblk_trace_queue_rq(vvq, rq, VIRTBLK_EXTRA_DESC);
 	at = virtblk_slot_of(vvq, rq->tag);
 	virtblk_fill_flush_header(vvq, &at.slot->header);
 	__virtblk_add_buf(vvq, packed, true, rq, at, 1, rq->tag);
@@ -604,15 +591,12 @@ static noinline blk_status_t virtblk_queue_other(struct virtblk_vq *vvq,
 	blk_mq_start_request(rq);
 
 	spin_lock(&vvq->lock);
-	if (!virtqueue_has_room(&vvq->vq, virtblk_nr_slots(vvq, rq))) {
+	if (!virtblk_has_room(vvq, rq)) {
 		spin_unlock(&vvq->lock);
 		sts = BLK_STS_DEV_RESOURCE;
 		goto out_release;
 	}
-	if (plain)
-		virtblk_add_plain(vvq, rq);
-	else
-		virtblk_add_other(vvq, rq);
+	virtblk_add_other(vvq, rq);
 	virtblk_commit_any(vvq, last);
 	return BLK_STS_OK;
 
@@ -712,10 +696,7 @@ static noinline void virtblk_add_of_batch(struct virtblk_vq *vvq,
 	}
 	compat_rq_enter(rq);
 	blk_mq_start_request(rq);
-	if (plain)
-		virtblk_add_plain(vvq, rq);
-	else
-		virtblk_add_other(vvq, rq);
+	virtblk_add_other(vvq, rq);
 }
 
 /*

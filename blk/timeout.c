@@ -24,6 +24,7 @@
 #include <linux/module.h>
 #include "blk/complete.h"
 #include "blk/evidence.h"
+#include "blk/log.h"
 #include "blk/state.h"
 #include "blk/timeout.h"
 #include "compat/blk.h"
@@ -221,21 +222,20 @@ static void virtblk_warn_late(struct virtblk_vq *vvq, struct request *rq,
 {
 	u32 now = virtblk_age(rq) / rq->q->rq_timeout;
 	u32 before = (virtblk_age(rq) - rq->timeout) / rq->q->rq_timeout;
-	const char *name = vvq->vblk->disk->disk_name;
-	struct virtio_device *vdev = vvq->vblk->vdev;
 	u32 seconds = virtblk_age(rq) / HZ;
 
 	if (!first && (now == before || !is_power_of_2(now)))
 		return;
 	if (req_op(rq) == REQ_OP_FLUSH || blk_rq_is_passthrough(rq))
-		virtio_warn_ratelimited(vdev, "%s: request %d of queue %u, %s, is late: waiting (%u seconds so far)\n",
-					name, rq->tag, vvq->vq.index,
-					blk_op_str(req_op(rq)), seconds);
+		virtblk_warn_ratelimited(vvq->vblk, "request %d of queue %u, %s, is late: waiting (%u seconds so far)\n",
+					 rq->tag, vvq->vq.index,
+					 blk_op_str(req_op(rq)), seconds);
 	else
-		virtio_warn_ratelimited(vdev, "%s: request %d of queue %u, %s at sector %llu, is late: waiting (%u seconds so far)\n",
-					name, rq->tag, vvq->vq.index,
-					blk_op_str(req_op(rq)),
-					(unsigned long long)blk_rq_pos(rq), seconds);
+		virtblk_warn_ratelimited(vvq->vblk, "request %d of queue %u, %s at sector %llu, is late: waiting (%u seconds so far)\n",
+					 rq->tag, vvq->vq.index,
+					 blk_op_str(req_op(rq)),
+					 (unsigned long long)blk_rq_pos(rq),
+					 seconds);
 }
 
 /* Returns true if a recovery was started. */
@@ -288,8 +288,8 @@ enum blk_eh_timer_return virtblk_timeout(struct request *rq)
 		if (vvq->vq.polled)
 			return BLK_EH_DONE;
 		vblk->counts.lost_interrupts++;
-		virtio_warn_ratelimited(vblk->vdev, "%s: queue %u: an interrupt was lost\n",
-					vblk->disk->disk_name, vvq->vq.index);
+		virtblk_warn_ratelimited(vblk, "queue %u: an interrupt was lost\n",
+					 vvq->vq.index);
 		return BLK_EH_DONE;
 	}
 	rq->timeout = min_t(unsigned int, rq->q->rq_timeout, LATE_AGAIN);

@@ -14,6 +14,7 @@
  */
 #include <linux/log2.h>
 #include "blk/command.h"
+#include "blk/log.h"
 #include "blk/zoned.h"
 #include "compat/blk.h"
 
@@ -183,9 +184,8 @@ static int virtblk_report_to(struct virtblk *vblk, struct virtio_mem *mem,
 			err = virtblk_parse_zone(vblk, sector, &report->zones[i],
 						 &zone);
 			if (err) {
-				virtio_err_ratelimited(vblk->vdev, "%s: the device's report of the zone at %llu is invalid\n",
-						       vblk->disk->disk_name,
-						       (unsigned long long)sector);
+				virtblk_err_ratelimited(vblk, "the device's report of the zone at %llu is invalid\n",
+							(unsigned long long)sector);
 				return err;
 			}
 			err = compat_report_zone(to, vblk->disk, &zone, done);
@@ -259,8 +259,8 @@ bool virtblk_zones_fit(struct virtblk *vblk, u64 capacity)
 	if (!vblk->limits.zone_sectors ||
 	    capacity >> ilog2(vblk->limits.zone_sectors) <= VIRTBLK_MAX_ZONES)
 		return true;
-	virtio_err_ratelimited(vblk->vdev, "%s: %llu sectors are too many zones of %u\n",
-			       vblk->disk->disk_name, capacity, vblk->limits.zone_sectors);
+	virtblk_err_ratelimited(vblk, "%llu sectors are too many zones of %u\n",
+				capacity, vblk->limits.zone_sectors);
 	return false;
 }
 
@@ -284,7 +284,7 @@ int virtblk_check_zones(struct virtblk *vblk)
 	err = blk_revalidate_disk_zones(vblk->disk);
 #endif
 	if (err)
-		virtio_err_ratelimited(vblk->vdev, "%s: its zones cannot be used: %d\n",
-				       vblk->disk->disk_name, err);
+		virtblk_err_ratelimited(vblk, "its zones cannot be used: %d\n",
+					err);
 	return err;
 }

@@ -6,60 +6,24 @@
  */
 #include "virtio_lite.h"
 
-static void virtio_cread(struct virtio_device *vdev, unsigned int off,
-			 void *buf, unsigned int len)
-{
-	/* GEN-CFG-06: a missing field reads as 0, which every caller handles. */
-	if (off + len <= vdev->regs->config_len(vdev)) {
-		vdev->regs->get_config(vdev, off, buf, len);
-		return;
-	}
-	memset(buf, 0, len);
-	dev_warn_once(vdev->dev.parent,
-		      "config space ends at %u, before the field at %u\n",
-		      vdev->regs->config_len(vdev), off);
-}
-
 /**
- * virtio_cread8() - read a byte of device config
+ * virtio_cread() - read a field of device config
  * @vdev: the device
  * @off: offset of the field; its feature bit was checked (GEN-CFG-04)
+ * @len: number of its bytes: 1, 2 or 4; virtio_cread64() is for 8
  *
- * Return: the value, in the guest's byte order as with the wider reads below; 0
- * if the config space ends before the field.
+ * Return: the value, in the guest's byte order; 0 if the config space ends before
+ * the field (GEN-CFG-06), which every caller handles.
  */
-u8 virtio_cread8(struct virtio_device *vdev, unsigned int off)
+u64 virtio_cread(struct virtio_device *vdev, unsigned int off, unsigned int len)
 {
-	u8 v;
+	unsigned int end = vdev->regs->config_len(vdev);
 
-	virtio_cread(vdev, off, &v, sizeof(v));
-	return v;
-}
-
-/**
- * virtio_cread16() - read 16 bits of device config
- * @vdev: the device
- * @off: offset of the field
- */
-u16 virtio_cread16(struct virtio_device *vdev, unsigned int off)
-{
-	__le16 v;
-
-	virtio_cread(vdev, off, &v, sizeof(v));
-	return vdev->legacy ? (__force u16)v : le16_to_cpu(v);
-}
-
-/**
- * virtio_cread32() - read 32 bits of device config
- * @vdev: the device
- * @off: offset of the field
- */
-u32 virtio_cread32(struct virtio_device *vdev, unsigned int off)
-{
-	__le32 v;
-
-	virtio_cread(vdev, off, &v, sizeof(v));
-	return vdev->legacy ? (__force u32)v : le32_to_cpu(v);
+	if (off + len <= end)
+		return vdev->regs->get_config(vdev, off, len);
+	dev_warn_once(vdev->dev.parent,
+		      "config space ends at %u, before the field at %u\n", end, off);
+	return 0;
 }
 
 /**
@@ -73,21 +37,21 @@ u32 virtio_cread32(struct virtio_device *vdev, unsigned int off)
  */
 u64 virtio_cread64(struct virtio_device *vdev, unsigned int off)
 {
-	__le64 v = 0, before;
+	u64 v = 0, before;
 	u8 generation;
 	int tries;
 
 	for (tries = 0; tries < 100; tries++) {
 		before = v;
 		generation = vdev->regs->generation(vdev);
-		virtio_cread(vdev, off, &v, sizeof(v));
+		v = virtio_cread(vdev, off, sizeof(v));
 		if (vdev->legacy ? tries && v == before :
 		    generation == vdev->regs->generation(vdev))
-			return vdev->legacy ? (__force u64)v : le64_to_cpu(v);
+			return v;
 	}
 	virtio_warn_ratelimited(vdev, "config at %u changes faster than it can be read\n",
 				off);
-	return vdev->legacy ? (__force u64)v : le64_to_cpu(v);
+	return v;
 }
 
 /**

@@ -4,8 +4,26 @@
  * address the device uses for it.
  */
 #include <linux/dma-mapping.h>
+#include <linux/topology.h>
 #include "virtio_export.h"
 #include "virtio_lite.h"
+
+/**
+ * virtio_queue_node() - NUMA node for the memory of a queue
+ * @vdev: the device; its vectors are allocated
+ * @queue: number of the queue
+ *
+ * Return: the node of the CPUs that the queue's interrupt is bound to, or else
+ * the node of the device.
+ */
+int virtio_queue_node(struct virtio_device *vdev, unsigned int queue)
+{
+	const struct cpumask *mask = vdev->transport->queue_affinity(vdev, queue);
+
+	if (mask && !cpumask_empty(mask))
+		return cpu_to_node(cpumask_first(mask));
+	return dev_to_node(vdev->dev.parent);
+}
 
 /* As many pages as @size needs: alloc_pages_exact() of a node. */
 static struct page *virtio_alloc_pages(int node, gfp_t gfp, size_t size)

@@ -12,7 +12,6 @@
 
 #include <linux/cpumask.h>
 #include <linux/device.h>
-#include <linux/topology.h>
 #include <linux/gfp_types.h>
 #include <linux/irqreturn.h>
 #include <linux/ratelimit.h>
@@ -41,7 +40,7 @@ enum virtio_feature_bit {
  * @set_status: write the device status; 0 requests a reset
  * @generation: read the config generation; 0 where the transport has none
  * @get_config: read the field of @len bytes (1, 2, 4, 8) of device config at
- *		@off, in the byte order of the device
+ *		@off; its value, in the guest's byte order
  * @set_config: write one byte of device config at @off
  * @config_len: number of bytes of device config that the transport can reach
  *
@@ -53,8 +52,8 @@ struct virtio_registers {
 	u8 (*get_status)(struct virtio_device *vdev);
 	void (*set_status)(struct virtio_device *vdev, u8 status);
 	u8 (*generation)(struct virtio_device *vdev);
-	void (*get_config)(struct virtio_device *vdev, unsigned int off,
-			   void *buf, unsigned int len);
+	u64 (*get_config)(struct virtio_device *vdev, unsigned int off,
+			  unsigned int len);
 	void (*set_config)(struct virtio_device *vdev, unsigned int off, u8 val);
 	unsigned int (*config_len)(struct virtio_device *vdev);
 };
@@ -103,34 +102,37 @@ struct virtio_transport {
 
 /**
  * struct virtio_device - one virtio function on the virtio-lite bus
- * @dev: child of the PCI function, named virtioN
  * @regs: functions that access its registers
  * @transport: functions for its queues and interrupts
+ * @features: accepted feature bits; valid from probe to remove
  * @index: N in virtioN
  * @device: virtio device id (section 5)
  * @vendor: PCI subsystem vendor
  * @legacy: the transport uses the legacy interface
+ * @negotiated: @features were accepted at least once since probe began
  * @former_name: of the disk that it was with another driver, which keeps that
  *		 name for it; or NULL
- * @features: accepted feature bits; valid from probe to remove
- * @negotiated: @features were accepted at least once since probe began
+ * @dev: child of the PCI function, named virtioN
  * @config_lock: orders config interrupts against probe and remove
  * @config_enabled: config events are passed to the driver (under @config_lock)
  * @config_pending: a config event came while they were not (under @config_lock)
  * @errors_limit: how many errors and warnings it may provoke in some time
  * @infos_limit: how many other messages
+ *
+ * What is used most is in front of @dev, which is large: instructions that reach
+ * the first 128 bytes of a structure are shorter.
  */
 struct virtio_device {
-	struct device dev;
 	const struct virtio_registers *regs;
 	const struct virtio_transport *transport;
+	u64 features;
 	int index;
 	u32 device;
 	u32 vendor;
 	bool legacy;
-	const char *former_name;
-	u64 features;
 	bool negotiated;
+	const char *former_name;
+	struct device dev;
 
 	spinlock_t config_lock; /* see above */
 	bool config_enabled;
@@ -142,7 +144,6 @@ struct virtio_device {
 
 /**
  * struct virtio_driver - a driver of one kind of virtio device
- * @driver: the driver, as the driver core knows it
  * @device: the virtio device id that it drives
  * @transitional: the PCI device id of its transitional devices, or 0. The ids of
  *		  modern ones follow from @device
@@ -167,9 +168,9 @@ struct virtio_device {
  *		   reset
  * @reset_done: the PCI function was reset; @err says that the device cannot be
  *		used any more
+ * @driver: the driver, as the driver core knows it
  */
 struct virtio_driver {
-	struct device_driver driver;
 	u32 device;
 	u16 transitional;
 	u16 config_len;
@@ -184,6 +185,7 @@ struct virtio_driver {
 	int (*restore)(struct virtio_device *vdev, int err);
 	void ((*reset_prepare))(struct virtio_device *vdev);
 	void ((*reset_done))(struct virtio_device *vdev, int err);
+	struct device_driver driver;
 };
 
 #define dev_to_virtio(d)	container_of(d, struct virtio_device, dev)
@@ -199,14 +201,6 @@ struct virtio_driver {
  * For what a device can provoke as often as it likes: each has a limit of its
  * own, so that one that fills the log hides nothing of others.
  */
-#define virtio_err_ratelimited(vdev, ...)				\
-do {									\
-	struct virtio_device *__vdev = (vdev);				\
-									\
-	if (__ratelimit(&__vdev->errors_limit))				\
-		virtio_err(__vdev, __VA_ARGS__);			\
-} while (0)
-
 #define virtio_warn_ratelimited(vdev, ...)				\
 do {									\
 	struct virtio_device *__vdev = (vdev);				\
@@ -223,36 +217,10 @@ do {									\
 		virtio_notice(__vdev, __VA_ARGS__);			\
 } while (0)
 
-#define virtio_info_ratelimited(vdev, ...)				\
-do {									\
-	struct virtio_device *__vdev = (vdev);				\
-									\
-	if (__ratelimit(&__vdev->infos_limit))				\
-		virtio_info(__vdev, __VA_ARGS__);			\
-} while (0)
-
 static inline bool virtio_has_feature(const struct virtio_device *vdev,
 				      enum virtio_feature_bit bit)
 {
 	return vdev->features & BIT_ULL(bit);
-}
-
-/**
- * virtio_queue_node() - NUMA node for the memory of a queue
- * @vdev: the device; its vectors are allocated
- * @queue: number of the queue
- *
- * Return: the node of the CPUs that the queue's interrupt is bound to, or else
- * the node of the device.
- */
-static inline int virtio_queue_node(struct virtio_device *vdev,
-				    unsigned int queue)
-{
-	const struct cpumask *mask = vdev->transport->queue_affinity(vdev, queue);
-
-	if (mask && !cpumask_empty(mask))
-		return cpu_to_node(cpumask_first(mask));
-	return dev_to_node(vdev->dev.parent);
 }
 
 int register_virtio_device(struct virtio_device *vdev);
@@ -287,11 +255,24 @@ int virtio_device_restore(struct virtio_device *vdev, int err);
 void virtio_device_reset_prepare(struct virtio_device *vdev);
 void virtio_device_reset_done(struct virtio_device *vdev, int err);
 
-u8 virtio_cread8(struct virtio_device *vdev, unsigned int off);
-u16 virtio_cread16(struct virtio_device *vdev, unsigned int off);
-u32 virtio_cread32(struct virtio_device *vdev, unsigned int off);
+u64 virtio_cread(struct virtio_device *vdev, unsigned int off, unsigned int len);
 u64 virtio_cread64(struct virtio_device *vdev, unsigned int off);
 void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val);
+
+static inline u8 virtio_cread8(struct virtio_device *vdev, unsigned int off)
+{
+	return virtio_cread(vdev, off, sizeof(u8));
+}
+
+static inline u16 virtio_cread16(struct virtio_device *vdev, unsigned int off)
+{
+	return virtio_cread(vdev, off, sizeof(u16));
+}
+
+static inline u32 virtio_cread32(struct virtio_device *vdev, unsigned int off)
+{
+	return virtio_cread(vdev, off, sizeof(u32));
+}
 
 /**
  * struct virtio_mem - memory that the driver and the device share
@@ -305,6 +286,7 @@ struct virtio_mem {
 	size_t size;
 };
 
+int virtio_queue_node(struct virtio_device *vdev, unsigned int queue);
 int virtio_mem_alloc(struct virtio_device *vdev, struct virtio_mem *mem,
 		     size_t size, int node, bool must);
 void virtio_mem_free(struct virtio_device *vdev, struct virtio_mem *mem);

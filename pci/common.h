@@ -88,7 +88,6 @@ struct vp_group {
 
 /**
  * struct vp_device - one PCI function
- * @vdev: the device on the virtio bus
  * @pdev: the PCI function
  * @regs: register layout, modern or legacy
  * @bars: mask of the BARs that were requested
@@ -104,17 +103,17 @@ struct vp_group {
  *	   others are polled
  * @nvectors: number of MSI-X vectors in use: the first is for config changes, or
  *	      for everything if it is the only one; 0 with INTx
- * @groups: queues that share the other vectors; NULL if each queue has its own
  * @nirqs: number of interrupts that were requested
+ * @groups: queues that share the other vectors; NULL if each queue has its own
  * @timed: there is no interrupt, and @timer looks into the rings
  * @timer: calls vp_timer()
  * @config_asked: jiffies when @timer last looked for a config change
  * @reset_awaited: a bus error was reported, and the slot was not reset yet;
  *		   protected by the device lock of @pdev
  * @reset_work: gives the device up if its slot is never reset
+ * @vdev: the device on the virtio bus
  */
 struct vp_device {
-	struct virtio_device vdev;
 	struct pci_dev *pdev;
 	const struct vp_registers *regs;
 	int bars;
@@ -130,13 +129,15 @@ struct vp_device {
 	unsigned int nvqs;
 	unsigned int nintr;
 	unsigned int nvectors;
-	struct vp_group *groups;
 	unsigned int nirqs;
+	struct vp_group *groups;
 	bool timed;
 	struct timer_list timer;
 	unsigned long config_asked;
 	bool reset_awaited;
 	struct delayed_work reset_work;
+
+	struct virtio_device vdev;
 };
 
 #define to_vp(v)	container_of(v, struct vp_device, vdev)

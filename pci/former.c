@@ -163,7 +163,7 @@ static struct notifier_block vp_bus_nb = {
  *
  * Return: 0 or an error.
  */
-int vp_init_formers(const struct pci_driver *ours)
+int __init vp_init_formers(const struct pci_driver *ours)
 {
 	vp_ours = ours;
 	return bus_register_notifier(&pci_bus_type, &vp_bus_nb);

@@ -30,21 +30,27 @@ static irqreturn_t vp_call(struct virtqueue *vq)
 	return callback(vq);
 }
 
-static noinline irqreturn_t vp_traced_interrupt(struct virtqueue *vq, int irq)
+static noinline irqreturn_t vp_traced_call(struct virtqueue *vq, int irq,
+					   bool shared)
 {
-	trace_vp_interrupt(vq, irq, 0);
+	trace_vp_interrupt(vq, irq, shared);
+	return vp_call(vq);
+}
+
+/* @shared: the vector or line is also for other queues */
+static __always_inline irqreturn_t vp_handle(struct virtqueue *vq, int irq,
+					     bool shared)
+{
+	/* Out of line: then the handler saves no register for the tracepoint. */
+	if (tracepoint_enabled(vp_interrupt))
+		return vp_traced_call(vq, irq, shared);
 	return vp_call(vq);
 }
 
 /* MSI-X: the vector of one queue. */
 static irqreturn_t vp_interrupt(int irq, void *data)
 {
-	struct virtqueue *vq = data;
-
-	/* Out of line: then the handler saves no register for the tracepoint. */
-	if (trace_vp_interrupt_enabled())
-		return vp_traced_interrupt(vq, irq);
-	return vp_call(vq);
+	return vp_handle(data, irq, false);
 }
 
 static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
@@ -53,12 +59,8 @@ static irqreturn_t vp_queues_interrupt(struct vp_device *vp, int irq,
 	irqreturn_t ret = IRQ_NONE;
 	unsigned int i;
 
-	for (i = first; i < end; i++) {
-		struct virtqueue *vq = vp->queues[i].vq;
-
-		trace_vp_interrupt(vq, irq, 1);
-		ret |= vp_call(vq);
-	}
+	for (i = first; i < end; i++)
+		ret |= vp_handle(vp->queues[i].vq, irq, true);
 	return ret;
 }
 

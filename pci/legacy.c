@@ -49,14 +49,18 @@ static unsigned int vp_legacy_config_len(struct virtio_device *vdev)
 }
 
 /* LEG-PCI-02: any width is allowed; bytes keep the guest's byte order. */
-static void vp_legacy_get_config(struct virtio_device *vdev, unsigned int off,
-				 void *buf, unsigned int len)
+static u64 vp_legacy_get_config(struct virtio_device *vdev, unsigned int off,
+				unsigned int len)
 {
+	const bool big = IS_ENABLED(CONFIG_CPU_BIG_ENDIAN);
 	unsigned int i;
+	u64 val = 0;
 
 	off += vp_legacy_config_start(vdev);
 	for (i = 0; i < len; i++)
-		((u8 *)buf)[i] = ioread8(vp_bar0(vdev, off + i));
+		val |= (u64)ioread8(vp_bar0(vdev, off + i)) <<
+		       BITS_PER_BYTE * (big ? len - 1 - i : i);
+	return val;
 }
 
 static void vp_legacy_set_config(struct virtio_device *vdev, unsigned int off,

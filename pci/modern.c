@@ -92,27 +92,23 @@ static unsigned int vp_modern_config_len(struct virtio_device *vdev)
 	return to_vp(vdev)->config.len;
 }
 
-/* PCI-ACC-01 to 03: accesses are as wide as the field; @buf is little-endian. */
-static void vp_modern_get_config(struct virtio_device *vdev, unsigned int off,
-				 void *buf, unsigned int len)
+/* PCI-ACC-01 to 03: accesses are as wide as the field. */
+static u64 vp_modern_get_config(struct virtio_device *vdev, unsigned int off,
+				unsigned int len)
 {
 	void __iomem *base = to_vp(vdev)->config.base + off;
-	__le16 *b16 = buf;
-	__le32 *b32 = buf;
+	u64 high = 0;
 
 	switch (len) {
 	case 1:
-		*(u8 *)buf = ioread8(base);
-		break;
+		return ioread8(base);
 	case 2:
-		*b16 = cpu_to_le16(ioread16(base));
-		break;
+		return ioread16(base);
 	case 8:
-		b32[1] = cpu_to_le32(ioread32(base + 4));
+		high = ioread32(base + 4);
 		fallthrough;
-	case 4:
-		b32[0] = cpu_to_le32(ioread32(base));
-		break;
+	default:
+		return high << 32 | ioread32(base);
 	}
 }
 

@@ -82,7 +82,7 @@ TRACE_EVENT(virtio_match,
 	TP_fast_assign(
 		__entry->index = vdev->index;
 		__entry->id = vdev->device;
-		strscpy(__entry->driver, drv->driver.name, 32);
+		snprintf(__entry->driver, 32, "%s", drv->driver.name);
 		__entry->wants = drv->device;
 		__entry->match = match;
 	),
@@ -160,10 +160,14 @@ TRACE_EVENT(virtblk_config_changed,
 	TP_printk("virtio%d capacity=%llu", __entry->index, __entry->capacity)
 );
 
-TRACE_EVENT(virtblk_queue_rq,
+/*
+ * Both events of a request have the same fields. status: what the device wrote;
+ * VIRTIO_BLK_S_UNWRITTEN (255) until then. descs: known when the request is sent.
+ */
+DECLARE_EVENT_CLASS(virtblk_request,
 	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
-		 unsigned int descs),
-	TP_ARGS(vq, rq, descs),
+		 unsigned int descs, u8 status),
+	TP_ARGS(vq, rq, descs, status),
 	TP_STRUCT__entry(
 		__field(u16, device)
 		__field(u16, queue)
@@ -172,34 +176,6 @@ TRACE_EVENT(virtblk_queue_rq,
 		__field(u64, sector)
 		__field(u32, bytes)
 		__field(u32, descs)
-	),
-	TP_fast_assign(
-		__entry->device = vq->device;
-		__entry->queue = vq->index;
-		__entry->tag = rq->tag;
-		__entry->op = (__force u8)req_op(rq);
-		__entry->sector = blk_rq_pos(rq);
-		__entry->bytes = blk_rq_bytes(rq);
-		__entry->descs = descs;
-	),
-	TP_printk("virtio%u queue=%u tag=%u op=%s%s bytes=%u descs=%u",
-		  __entry->device, __entry->queue, __entry->tag,
-		  blk_op_str((__force enum req_op)__entry->op),
-		  virtio_trace_sector(p, __entry->sector), __entry->bytes,
-		  __entry->descs)
-);
-
-TRACE_EVENT(virtblk_complete,
-	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
-		 u8 status),
-	TP_ARGS(vq, rq, status),
-	TP_STRUCT__entry(
-		__field(u16, device)
-		__field(u16, queue)
-		__field(u16, tag)
-		__field(u8, op)
-		__field(u64, sector)
-		__field(u32, bytes)
 		__field(u8, status)
 	),
 	TP_fast_assign(
@@ -209,8 +185,26 @@ TRACE_EVENT(virtblk_complete,
 		__entry->op = (__force u8)req_op(rq);
 		__entry->sector = blk_rq_pos(rq);
 		__entry->bytes = blk_rq_bytes(rq);
+		__entry->descs = descs;
 		__entry->status = status;
 	),
+	TP_printk("virtio%u queue=%u tag=%u op=%s%s bytes=%u descs=%u",
+		  __entry->device, __entry->queue, __entry->tag,
+		  blk_op_str((__force enum req_op)__entry->op),
+		  virtio_trace_sector(p, __entry->sector), __entry->bytes,
+		  __entry->descs)
+);
+
+DEFINE_EVENT(virtblk_request, virtblk_queue_rq,
+	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
+		 unsigned int descs, u8 status),
+	TP_ARGS(vq, rq, descs, status)
+);
+
+DEFINE_EVENT_PRINT(virtblk_request, virtblk_complete,
+	TP_PROTO(const struct virtqueue *vq, const struct request *rq,
+		 unsigned int descs, u8 status),
+	TP_ARGS(vq, rq, descs, status),
 	TP_printk("virtio%u queue=%u tag=%u op=%s%s bytes=%u status=%u",
 		  __entry->device, __entry->queue, __entry->tag,
 		  blk_op_str((__force enum req_op)__entry->op),
