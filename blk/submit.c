@@ -194,7 +194,7 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 }
 
 /* Fill the descriptors of a request's data. Returns the number of the next one. */
-static int virtblk_add_data(struct virtblk_vq *vvq, struct request *rq,
+static __always_inline int virtblk_add_data(struct virtblk_vq *vvq, struct request *rq,
 			    struct vring_desc *desc)
 {
 	u16 flags = req_op(rq) == REQ_OP_READ ?
