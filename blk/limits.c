@@ -23,9 +23,7 @@
  */
 int virtblk_accept(struct virtio_device *vdev, u64 *features)
 {
-	u64 offered = vdev->regs->get_features(vdev);
-
-	if (vdev->legacy || !(offered & VIRTIO_BIT(BLK_ZONED)))
+	if (!(*features & VIRTIO_BIT(BLK_ZONED)))
 		return 0;
 	return virtblk_accept_zones(vdev, features);
 }

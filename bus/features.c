@@ -114,7 +114,12 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
 			return err;
 	}
 
-	/* Rings and limits depend on the features, so few may change with a reset. */
+	/*
+	 * Rings and limits depend on the features, so few may change with a reset.
+	 * What the device has learned meanwhile is not taken.
+	 */
+	if (vdev->negotiated)
+		accepted &= vdev->features | drv->may_change;
 	if (vdev->negotiated &&
 	    (vdev->features ^ accepted) & ~drv->may_change) {
 		virtio_err(vdev, "device came back with features %#llx instead of %#llx\n",
@@ -143,9 +148,9 @@ static int virtio_negotiate_features(struct virtio_device *vdev)
  * @vdev: the device, which has a driver
  *
  * Reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK. A device that is
- * reinitialised has to accept the same features again, except for the driver's
- * may_change. After an error FAILED is set. Context: may sleep. Return: 0 or an
- * error, after a message.
+ * reinitialised has to offer the same features again, except for the driver's
+ * may_change; it may offer more, which are not taken. After an error FAILED is
+ * set. Context: may sleep. Return: 0 or an error, after a message.
  */
 int virtio_negotiate(struct virtio_device *vdev)
 {

@@ -2,7 +2,7 @@
 """What a device changes about itself while it is in use."""
 
 from device import HoldRequests
-from device.spec import OUT
+from device.spec import OUT, mask
 from faults.load import Busy
 from scripted import MODERN
 
@@ -38,6 +38,29 @@ def test_cache_changed(scripted):
     s.sh(f"wait_for 20 grep -qx {96 << 10} /sys/block/$D/size")
     assert s.sh("dmesg | grep -c 'made its cache'") == "2\n"
     s.end()
+
+
+def test_more_features_after_a_reset(scripted, kernel):
+    """A device that has learned more, as a back end that was updated has, is
+    driven as before; one that has forgotten something cannot be."""
+    s = scripted(kernel=kernel)
+    s.be(MODERN)
+    s.copy()
+    accepted = s.dev.accepted
+    with s.dev.lock:
+        s.dev.offered = mask(MODERN + ("RING_PACKED", "BLK_DISCARD",
+                                       "IN_ORDER", "BLK_TOPOLOGY"))
+        # What is offered later need not be taken.
+        s.dev.check.rule = lambda *_, **__: True
+        s.dev.needs_reset()
+    s.sh("wait_for 30 grep -qx 1 /sys/block/$D/errors/resets")
+    assert s.dev.accepted == accepted
+    s.copy()
+    with s.dev.lock:
+        s.dev.offered &= ~mask(("BLK_FLUSH",))
+        s.dev.needs_reset()
+    s.sh("wait_for 30 sh -c 'dmesg | grep -q \"$D: the disk is dead\"'")
+    assert "device came back with features" in s.g.sh("dmesg")
 
 
 def test_read_only_changed(scripted):

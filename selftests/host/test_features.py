@@ -414,6 +414,27 @@ def test_zones_refused(scripted):
         assert not s.dev.check.breaches, s.dev.check.report()
 
 
+class Forgetful(Script):
+    """Offers zones when it is asked for the first time."""
+
+    asked = 0
+
+    def read(self, dev, name, value):
+        if name != "device_feature" or dev.pci.modern.feature_select:
+            return value
+        self.asked += 1
+        return value | 1 << 17 if self.asked < 3 else value
+
+
+def test_zones_offered_for_a_moment(scripted):
+    """A zoned disk is one by the features that are accepted."""
+    s = scripted(kernel="6.12")
+    script = Forgetful()
+    s.be(MODERN, script=script, config={"zone_sectors": 4096, "model": 0})
+    assert script.asked >= 2 and not s.dev.accepted >> 17 & 1
+    s.copy()
+
+
 def test_zones_on_older_kernels(scripted):
     """Host-managed is refused before FEATURES_OK; others are plain disks."""
     s = scripted(kernel="6.1")
