@@ -18,7 +18,9 @@ static int vp_choose_size(struct vp_device *vp, struct virtqueue *vq)
 		dev_err(&vp->pdev->dev, "device has no queue %u\n", vq->index);
 		return -ENOENT;
 	}
-	size = min_t(unsigned int, size, VRING_MAX_SIZE);
+	/* A fixed size that is too large is no power of 2: it is refused below. */
+	if (!vp->regs->fixed_size)
+		size = min_t(unsigned int, size, VRING_MAX_SIZE);
 	vq->max = size;
 	if (!vp->regs->fixed_size && vq->num)
 		size = min_t(unsigned int, size, vq->num);
@@ -78,7 +80,8 @@ static int vp_setup_queue(struct vp_device *vp, unsigned int i)
 	struct virtio_device *vdev = &vp->vdev;
 	struct vp_queue *q = &vp->queues[i];
 	struct virtqueue *vq = q->vq;
-	int node = virtio_queue_node(vdev, i);
+	/* The queue has no interrupt yet, whose CPUs could tell another node. */
+	int node = dev_to_node(vdev->dev.parent);
 	unsigned int size;
 	int ret;
 

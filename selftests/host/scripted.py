@@ -14,9 +14,10 @@ command, qemu_has = scene.command, scene.qemu_has
 class Scripted:
     """A guest with the module, and the device in it."""
 
-    def __init__(self, boot, params="", **options):
+    def __init__(self, boot, params="", device=None, **options):
         self.boot, self.params, self.options = boot, params, options
-        self.dev, self.g, self.name = Device(MODERN), None, None
+        self.dev = Device(MODERN, **(device or {}))
+        self.g, self.name = None, None
         self.tried = []         # what was written to status until it was bound
 
     def be(self, features=MODERN, **options):
@@ -53,7 +54,8 @@ class Scripted:
 
 @pytest.fixture
 def scripted(boot):
-    """scripted(): a Scripted, with options for the guest."""
+    """scripted(): a Scripted, with options for the guest; device={...} has those
+    of the device that stay when it becomes another."""
     why_not = scene.qemu()[1]
     if why_not:
         pytest.skip(why_not)

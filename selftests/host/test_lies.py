@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Devices with inconsistent limits, and devices that answer too early."""
 
+import time
+
 import pytest
-from conform import requests
+from conform import LEGACY, requests
 from device import HoldRequests, Script
 from device.spec import DISCARD, FLUSH, OUT, WRITE_ZEROES
-from scripted import MODERN
+from scripted import MODERN, scene
 
 WCE = "config+0x20"
 
@@ -140,3 +142,60 @@ def test_cache_switched_under_a_write(scripted, kernel):
     assert told(s) == [0, 1]
     assert s.sh("cat /sys/block/$D/queue/write_cache") == "write back\n"
     s.end()
+
+
+def test_legacy_ring_too_large(scripted, kernel):
+    """Nobody can choose the size of a legacy ring, so one that is too large is
+    not driven as if it were smaller: the device would write behind it."""
+    s = scripted(kernel=kernel, device={"transport": "legacy"})
+    assert s.be(LEGACY, queue_size=40000) is None
+    assert "queue 0: size 40000 is not a power of 2" in s.g.sh("dmesg")
+    assert s.be(LEGACY, queue_size=256)
+    s.copy()
+    s.end()
+
+
+def return_when_cut_off(dev, req):
+    """Have a device return a request that it does not have any more, and
+    interrupt, while its driver takes the bus from it."""
+    used, size, ident = req.queue.device, req.queue.size, req.chain.ident
+    write, told = dev.pci._config_write, []
+
+    def hook(off, data):
+        master = dev.pci.master
+        write(off, data)
+        if not master or dev.pci.master:
+            return
+        told.append(ident)
+        idx = dev.memory.get(used + 2)
+        dev.memory.put(used + 4 + 8 * (idx % size), ident, 4)
+        dev.memory.put(used + 2, (idx + 1) % 65536)
+        dev.isr = 1
+        dev.server.line(True)
+        # Until the interrupt is there.
+        time.sleep(0.2)
+
+    dev.pci._config_write = hook
+    return told
+
+
+def test_check_returned_after_removal(scripted, kernel):
+    """A check that the device keeps until the disk is removed is nobody's."""
+    s = scripted(kernel=kernel, params="request_timeout=1",
+                 device={"vectors": 0})
+    s.be(MODERN, script=HoldRequests(hold=False))
+    with s.dev.lock:
+        s.dev.script.hold = True
+    job = s.g.start(f"dd if=/dev/zero of=/dev/{s.name} bs=4k count=1 "
+                    "oflag=direct 2>&1")
+    s.dev.wait(lambda d: len(d.held) == 2, 60, "a check of a late write")
+    with s.dev.lock:
+        write, check = s.dev.held
+        told = return_when_cut_off(s.dev, check)
+        s.dev.script.hold = False
+    s.dev.release(write)
+    job.wait(30)
+    scene.unbind(s.g, s.dev)
+    assert told
+    s.be(MODERN)
+    s.copy()
