@@ -243,9 +243,15 @@ void virtio_device_reset_prepare(struct virtio_device *vdev)
  */
 void virtio_device_reset_done(struct virtio_device *vdev, int err)
 {
+	struct virtio_driver *drv;
+
 	device_lock(&vdev->dev);
-	if (vdev->dev.driver)
-		drv_to_virtio(vdev->dev.driver)->reset_done(vdev, err);
+	if (vdev->dev.driver) {
+		drv = drv_to_virtio(vdev->dev.driver);
+		/* It may have been bound after the reset was announced. */
+		drv->reset_prepare(vdev);
+		drv->reset_done(vdev, err);
+	}
 	device_unlock(&vdev->dev);
 }
 

@@ -127,9 +127,16 @@ static pci_ers_result_t virtio_pci_error_detected(struct pci_dev *pdev,
 
 static pci_ers_result_t virtio_pci_slot_reset(struct pci_dev *pdev)
 {
+	struct vp_device *vp = pci_get_drvdata(pdev);
+
 	pci_restore_state(pdev);
-	vp_restore_master(pci_get_drvdata(pdev));
+	vp_restore_master(vp);
 	pci_save_state(pdev);
+	/* After an error that was not fatal, another function wanted the reset. */
+	if (!vp->reset_awaited) {
+		virtio_device_reset_prepare(&vp->vdev);
+		vp->reset_awaited = true;
+	}
 	return PCI_ERS_RESULT_RECOVERED;
 }
 
@@ -137,6 +144,9 @@ static void virtio_pci_error_resume(struct pci_dev *pdev)
 {
 	struct vp_device *vp = pci_get_drvdata(pdev);
 
+	/* An error that was not fatal, and no reset: the device has gone on. */
+	if (!vp->reset_awaited)
+		return;
 	vp->reset_awaited = false;
 	virtio_device_reset_done(&vp->vdev, 0);
 }
@@ -305,6 +315,8 @@ static int virtio_pci_resume(struct device *dev)
 	struct vp_device *vp = dev_get_drvdata(dev);
 	int err;
 
+	/* The function was restored with all others, whatever had happened to it. */
+	vp->reset_awaited = false;
 	err = pci_enable_device(vp->pdev);
 	vp_restore_master(vp);
 	if (!err && vp->nvqs)

@@ -165,9 +165,9 @@ struct virtio_device {
  *	    with its state instead of being reset
  * @restore: undo @freeze; @err says that the device cannot be used any more
  * @reset_prepare: quiesce the device, because its PCI function is about to be
- *		   reset
- * @reset_done: the PCI function was reset; @err says that the device cannot be
- *		used any more
+ *		   reset; may be called again before @reset_done
+ * @reset_done: the PCI function was reset, after @reset_prepare; @err says that the
+ *		device cannot be used any more
  * @driver: the driver, as the driver core knows it
  */
 struct virtio_driver {

@@ -108,9 +108,9 @@ struct vp_group {
  * @timed: there is no interrupt, and @timer looks into the rings
  * @timer: calls vp_timer()
  * @config_asked: jiffies when @timer last looked for a config change
- * @reset_awaited: a bus error was reported, and the slot was not reset yet;
- *		   protected by the device lock of @pdev
- * @reset_work: gives the device up if its slot is never reset
+ * @reset_awaited: a reset of the slot was announced or has happened, and the end of
+ *		   it was not reported yet; protected by the device lock of @pdev
+ * @reset_work: reinitialises the device if its slot is never reset
  * @vdev: the device on the virtio bus
  */
 struct vp_device {
