@@ -194,8 +194,9 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 }
 
 /* Fill the descriptors of a request's data. Returns the number of the next one. */
-static __always_inline int virtblk_add_data(struct virtblk_vq *vvq, struct request *rq,
-			    struct vring_desc *desc)
+static __always_inline int virtblk_add_data(struct virtblk_vq *vvq,
+					    struct request *rq,
+					    struct vring_desc *desc)
 {
 	u16 flags = req_op(rq) == REQ_OP_READ ?
 		    VRING_DESC_F_NEXT | VRING_DESC_F_WRITE : VRING_DESC_F_NEXT;
