@@ -55,7 +55,7 @@ TRACES = r"""
     for i in /boot/initrd.img-*; do
         lsinitramfs $i | grep 'virtio[-_]lite' | sed "s,^,$i: ,"; done
     dpkg -l 'virtio-lite*' 2>/dev/null | grep '^[a-z][a-z] '
-    dkms status | grep virtio-lite
+    dkms status 2>/dev/null | grep virtio-lite
     true"""
 
 
