@@ -24,6 +24,7 @@ int virtio_queue_node(struct virtio_device *vdev, unsigned int queue)
 		return cpu_to_node(cpumask_first(mask));
 	return dev_to_node(vdev->dev.parent);
 }
+EXPORT_SYMBOL_LITE(virtio_queue_node);
 
 /* As many pages as @size needs: alloc_pages_exact() of a node. */
 static struct page *virtio_alloc_pages(int node, gfp_t gfp, size_t size)

@@ -12,6 +12,7 @@
 #define __register_virtio_driver lite___register_virtio_driver
 #define unregister_virtio_driver lite_unregister_virtio_driver
 #define virtio_negotiate lite_virtio_negotiate
+#define virtio_queue_node lite_virtio_queue_node
 #define virtio_mem_alloc lite_virtio_mem_alloc
 #define virtio_mem_free lite_virtio_mem_free
 #define virtio_reset_device lite_virtio_reset_device
