@@ -102,19 +102,6 @@ static __always_inline void __virtblk_add_buf(struct virtblk_vq *vvq,
 			head, rq);
 }
 
-/* The same for a queue of any kind, where one more call does not count. */
-static __always_inline void virtblk_add_buf(struct virtblk_vq *vvq,
-					    struct request *rq,
-					    struct virtblk_place at, int n)
-{
-	at.slot->status = VIRTIO_BLK_S_UNWRITTEN;
-	virtqueue_set_desc(&vvq->vq, at.desc, n,
-			   at.slot_dma + offsetof(struct virtblk_slot, status),
-			   sizeof(at.slot->status), VRING_DESC_F_WRITE);
-	virtblk_trace_queue_rq(vvq, rq, n + 1);
-	virtqueue_add(&vvq->vq, at.desc, at.desc_dma, n + 1, rq->tag, rq);
-}
-
 static __always_inline u64 virtblk_bvec_addr(const struct bio_vec *bv)
 {
 	return page_to_phys(bv->bv_page) + bv->bv_offset;
@@ -127,11 +114,16 @@ static __always_inline u64 virtblk_bio_addr(const struct bio *bio)
 	       mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter);
 }
 
-static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
-						  bool packed,
-						  struct request *rq,
-						  struct vring_desc *desc,
-						  u16 flags)
+/*
+ * Fill one descriptor for each vector of each bio. The block layer's iterators
+ * check every vector for what only the first and the last need, so they are not
+ * used here.
+ */
+static __always_inline int virtblk_add_segments(struct virtblk_vq *vvq,
+						bool packed,
+						struct request *rq,
+						struct vring_desc *desc,
+						u16 flags)
 {
 	const struct bio_vec *bv;
 	struct bio *bio;
@@ -163,20 +155,6 @@ static __always_inline int __virtblk_add_segments(struct virtblk_vq *vvq,
 }
 
 /*
- * Fill one descriptor for each vector of each bio. The block layer's iterators
- * check every vector for what only the first and the last need, so they are not
- * used here.
- */
-static noinline int virtblk_add_segments(struct virtblk_vq *vvq,
-					 struct request *rq,
-					 struct vring_desc *desc, u16 flags)
-{
-	if (vvq->vq.packed)
-		return __virtblk_add_segments(vvq, true, rq, desc, flags);
-	return __virtblk_add_segments(vvq, false, rq, desc, flags);
-}
-
-/*
  * The same if a vector may need several descriptors (SIZE_MAX), or if
  * virtblk_map() has mapped each piece (ACCESS_PLATFORM).
  */
@@ -193,17 +171,10 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 	return n;
 }
 
-/* Fill the descriptors of a request's data. Returns the number of the next one. */
-static __always_inline int virtblk_add_data(struct virtblk_vq *vvq,
-					    struct request *rq,
-					    struct vring_desc *desc)
+static u16 virtblk_data_flags(const struct request *rq)
 {
-	u16 flags = req_op(rq) == REQ_OP_READ ?
-		    VRING_DESC_F_NEXT | VRING_DESC_F_WRITE : VRING_DESC_F_NEXT;
-
-	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		return virtblk_add_pieces(vvq, rq, desc, flags);
-	return virtblk_add_segments(vvq, rq, desc, flags);
+	return req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
+					   VRING_DESC_F_NEXT;
 }
 
 static __always_inline u32 virtblk_rw_type(const struct request *rq)
@@ -423,14 +394,31 @@ static noinline void virtblk_add_ranges(struct virtblk_vq *vvq,
 			  virtqueue_head(&vvq->vq, rq->tag));
 }
 
-/* Reads and writes of several segments. */
-static noinline void virtblk_add_rw(struct virtblk_vq *vvq, struct request *rq)
+static __always_inline void __virtblk_add_rw(struct virtblk_vq *vvq, bool packed,
+					     struct request *rq)
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
+	u16 flags = virtblk_data_flags(rq);
+	int n;
 
 	virtblk_fill_header(&vvq->vq, &at.slot->header, virtblk_rw_type(rq),
 			    blk_rq_pos(rq));
-	virtblk_add_buf(vvq, rq, at, virtblk_add_data(vvq, rq, at.desc));
+	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
+		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
+	else
+		n = virtblk_add_segments(vvq, packed, rq, at.desc, flags);
+	virtblk_trace_queue_rq(vvq, rq, n + 1);
+	__virtblk_add_buf(vvq, packed, vvq->vq.indirect, rq, at, n,
+			  virtqueue_head(&vvq->vq, rq->tag));
+}
+
+/* Reads and writes of several segments. */
+static noinline void virtblk_add_rw(struct virtblk_vq *vvq, struct request *rq)
+{
+	if (vvq->vq.packed)
+		__virtblk_add_rw(vvq, true, rq);
+	else
+		__virtblk_add_rw(vvq, false, rq);
 }
 
 /* Zone append: the device chooses the sector, and writes it behind the data. */
@@ -439,7 +427,7 @@ static int virtblk_add_append(struct virtblk_vq *vvq, struct request *rq,
 {
 	virtblk_fill_header(&vvq->vq, &at.slot->header,
 			    VIRTIO_BLK_T_ZONE_APPEND, blk_rq_pos(rq));
-	return virtblk_add_data(vvq, rq, at.desc);
+	return virtblk_add_pieces(vvq, rq, at.desc, virtblk_data_flags(rq));
 }
 
 /* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */

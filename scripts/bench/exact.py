@@ -6,6 +6,7 @@ import dataclasses
 from vbl import SetupError, pick_kernel
 
 from . import compare, cost, document, rest
+from .row import FAIL
 
 
 def add_arguments(parser):
@@ -28,6 +29,13 @@ def on_page(kernel):
     """Whether the page has figures of this kernel's series."""
     return kernel.series in {compare.series_of(k["release"]) for k in
                              compare.load(document.FIGURES)["kernels"]}
+
+
+def missed_on_page(kernel):
+    """Ids of the rows that miss their target on the page."""
+    return {r["id"] for k in compare.load(document.FIGURES)["kernels"]
+            if compare.series_of(k["release"]) == kernel.series
+            for r in k["rows"] if r["verdict"] == FAIL}
 
 
 def against_page(result):
