@@ -293,7 +293,7 @@ help:
 	@echo "             WHAT=fsync,postgres"
 	@echo "  dropin     Debian systems move to this driver with their root, and back;"
 	@echo "             SUITE=bookworm,trixie,sid ROOT=ext4,lvm,xfs,btrfs,luks"
-	@echo "             WHAT=journey,nobuild,refused,dracut,powercut"
+	@echo "             WHAT=journey,nobuild,refused,dracut,purged,powercut"
 	@echo "  bench      what a request costs, with this driver and upstream's;"
 	@echo "             FULL=1 more figures"
 	@echo "  bench-compare  what got worse since Documentation/performance.md;"

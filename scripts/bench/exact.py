@@ -6,7 +6,6 @@ import dataclasses
 from vbl import SetupError, pick_kernel
 
 from . import compare, cost, document, rest
-from .row import FAIL
 
 
 def add_arguments(parser):
@@ -21,21 +20,15 @@ def measure(kernel, ko=None, say=print):
     """A result with instructions, allocations and memory of one kernel."""
     rows, release = cost.exact(kernel, ko, say)
     rows += [r for r in rest.measure(kernel, ko, say) if r.id != "time.probe"]
-    return {"format": 1, "kernels": [
+    return {"kernels": [
         {"release": release, "rows": [dataclasses.asdict(r) for r in rows]}]}
 
 
-def on_page(kernel):
-    """Whether the page has figures of this kernel's series."""
-    return kernel.series in {compare.series_of(k["release"]) for k in
-                             compare.load(document.FIGURES)["kernels"]}
-
-
-def missed_on_page(kernel):
-    """Ids of the rows that miss their target on the page."""
-    return {r["id"] for k in compare.load(document.FIGURES)["kernels"]
+def page_rows(kernel):
+    """What the page says of this kernel's series; nothing if it lacks it."""
+    return [r for k in compare.load(document.FIGURES)["kernels"]
             if compare.series_of(k["release"]) == kernel.series
-            for r in k["rows"] if r["verdict"] == FAIL}
+            for r in k["rows"]]
 
 
 def against_page(result):
@@ -52,7 +45,7 @@ def against_page(result):
 def run(args):
     """Measure, and print what changed; 1 if something got worse."""
     kernel = pick_kernel(args.kernel)
-    if not on_page(kernel):
+    if not page_rows(kernel):
         raise SetupError(f"{document.FIGURES.name} has no figures of "
                          f"Linux {kernel.series}")
     lines, bad = against_page(measure(kernel, args.ko))
