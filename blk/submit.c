@@ -114,6 +114,13 @@ static __always_inline u64 virtblk_bio_addr(const struct bio *bio)
 	       mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter);
 }
 
+static __always_inline u32 virtblk_rw_type(const struct request *rq)
+{
+	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
+	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
+	return (__force u32)req_op(rq);
+}
+
 /*
  * Fill one descriptor for each vector of each bio. The block layer's iterators
  * check every vector for what only the first and the last need, so they are not
@@ -122,16 +129,14 @@ static __always_inline u64 virtblk_bio_addr(const struct bio *bio)
 static __always_inline int virtblk_add_segments(struct virtblk_vq *vvq,
 						bool packed,
 						struct request *rq,
-						struct vring_desc *desc,
-						u16 flags)
+						struct vring_desc *table)
 {
+	u64 addr, rest = vvq->rw_rest[virtblk_rw_type(rq)];
+	struct vring_desc *desc = &table[1];
 	const struct bio_vec *bv;
 	struct bio *bio;
-	u32 left, len;
-	u64 addr;
-	int n = 1;
+	unsigned long left, len;
 
-	desc += n;
 	__rq_for_each_bio(bio, rq) {
 		left = bio->bi_iter.bi_size;
 		if (unlikely(!left))
@@ -142,16 +147,17 @@ static __always_inline int virtblk_add_segments(struct virtblk_vq *vvq,
 		len = bv->bv_offset + bv->bv_len -
 		      mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter);
 		while (len < left) {
-			vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, len,
-				       flags);
+			virtqueue_fill_desc(&vvq->vq, desc++, addr, len, rest);
+			rest = virtqueue_next_rest(&vvq->vq, packed, rest);
 			left -= len;
 			bv++;
 			addr = virtblk_bvec_addr(bv);
 			len = bv->bv_len;
 		}
-		vring_set_desc(&vvq->vq, packed, desc++, ++n, addr, left, flags);
+		virtqueue_fill_desc(&vvq->vq, desc++, addr, left, rest);
+		rest = virtqueue_next_rest(&vvq->vq, packed, rest);
 	}
-	return n;
+	return desc - table;
 }
 
 /*
@@ -159,8 +165,10 @@ static __always_inline int virtblk_add_segments(struct virtblk_vq *vvq,
  * virtblk_map() has mapped each piece (ACCESS_PLATFORM).
  */
 static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
-			      struct vring_desc *desc, u16 flags)
+			      struct vring_desc *desc)
 {
+	u16 flags = req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
+						VRING_DESC_F_NEXT;
 	const dma_addr_t *mapped = vvq->mapped ? virtblk_mapped(vvq, rq) : NULL;
 	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
 	int n = 1;
@@ -169,19 +177,6 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 		virtqueue_set_desc(&vvq->vq, desc, n++, mapped ? *mapped++ :
 				   virtblk_bvec_addr(&p.bv), p.bv.bv_len, flags);
 	return n;
-}
-
-static u16 virtblk_data_flags(const struct request *rq)
-{
-	return req_op(rq) == REQ_OP_READ ? VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
-					   VRING_DESC_F_NEXT;
-}
-
-static __always_inline u32 virtblk_rw_type(const struct request *rq)
-{
-	static_assert((__force u32)REQ_OP_READ == VIRTIO_BLK_T_IN);
-	static_assert((__force u32)REQ_OP_WRITE == VIRTIO_BLK_T_OUT);
-	return (__force u32)req_op(rq);
 }
 
 static __always_inline bool virtblk_is_rw(enum req_op op)
@@ -398,15 +393,14 @@ static __always_inline void __virtblk_add_rw(struct virtblk_vq *vvq, bool packed
 					     struct request *rq)
 {
 	struct virtblk_place at = virtblk_place_of(vvq, rq);
-	u16 flags = virtblk_data_flags(rq);
 	int n;
 
 	virtblk_fill_header(&vvq->vq, &at.slot->header, virtblk_rw_type(rq),
 			    blk_rq_pos(rq));
 	if (vvq->mapped || blk_rq_bytes(rq) > vvq->max_desc_len)
-		n = virtblk_add_pieces(vvq, rq, at.desc, flags);
+		n = virtblk_add_pieces(vvq, rq, at.desc);
 	else
-		n = virtblk_add_segments(vvq, packed, rq, at.desc, flags);
+		n = virtblk_add_segments(vvq, packed, rq, at.desc);
 	virtblk_trace_queue_rq(vvq, rq, n + 1);
 	__virtblk_add_buf(vvq, packed, vvq->vq.indirect, rq, at, n,
 			  virtqueue_head(&vvq->vq, rq->tag));
@@ -427,7 +421,7 @@ static int virtblk_add_append(struct virtblk_vq *vvq, struct request *rq,
 {
 	virtblk_fill_header(&vvq->vq, &at.slot->header,
 			    VIRTIO_BLK_T_ZONE_APPEND, blk_rq_pos(rq));
-	return virtblk_add_pieces(vvq, rq, at.desc, virtblk_data_flags(rq));
+	return virtblk_add_pieces(vvq, rq, at.desc);
 }
 
 /* A flush has only a header, whose sector is 0 (BLK-REQ-I02), and a status. */

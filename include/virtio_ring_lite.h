@@ -97,15 +97,39 @@ static inline u64 virtqueue_prepare_rest(const struct virtqueue *vq,
  */
 static __always_inline void virtqueue_fill_desc(const struct virtqueue *vq,
 						struct vring_desc *desc,
-						u64 addr, u32 len, u64 rest)
+						u64 addr, unsigned long len,
+						u64 rest)
 {
-	u64 first = (__force u32)vring32(vq, len);
-
-	/* The length is first in memory, whatever half of a word that is. */
-	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
-		first <<= 32;
 	desc->addr = vring64(vq, addr);
-	*vring_desc_rest(desc) = first | rest;
+	/* The length is first in memory, whatever half of a word that is. */
+	if (IS_ENABLED(CONFIG_CPU_BIG_ENDIAN))
+		rest += (u64)(__force u32)vring32(vq, len) << 32;
+	else
+		rest += len;
+	*vring_desc_rest(desc) = rest;
+}
+
+/**
+ * virtqueue_next_rest() - virtqueue_prepare_rest() of the descriptor that follows
+ * @vq: the queue the table is for
+ * @packed: vq->packed; a constant makes the code shorter
+ * @rest: of this descriptor
+ *
+ * Return: the same flags, and the number of the next descriptor but one.
+ */
+static __always_inline u64 virtqueue_next_rest(const struct virtqueue *vq,
+					       bool packed, u64 rest)
+{
+	struct vring_desc desc;
+
+	if (packed)
+		return rest;
+	/* The number is last in memory: nothing is above it. */
+	if (!IS_ENABLED(CONFIG_CPU_BIG_ENDIAN))
+		return rest + BIT_ULL(48);
+	*vring_desc_rest(&desc) = rest;
+	desc.next = vring16(vq, vring16_cpu(vq, desc.next) + 1);
+	return *vring_desc_rest(&desc);
 }
 
 struct seq_file;
