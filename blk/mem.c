@@ -277,17 +277,10 @@ static bool virtblk_take_blocks(struct virtblk_vq *vvq, unsigned int i,
 	return true;
 }
 
-/**
- * virtblk_take_table() - borrow a long table for a request
- * @vvq: the queue
- * @vbr: the request, which keeps the table until virtblk_return_table()
- * @n: number of descriptors in the table
- *
- * Context: any; the caller needs no lock. Return: true; false if too few adjacent
- * blocks are free.
- */
-bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
-			unsigned int n)
+/* virtblk_take_table() if the first pool has no free block, or one is too short. */
+static noinline bool __virtblk_take_table(struct virtblk_vq *vvq,
+					  struct virtblk_req *vbr,
+					  unsigned int n)
 {
 	unsigned int i;
 
@@ -300,6 +293,35 @@ bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
 		queue_work(system_unbound_wq, &vvq->vblk->pools_work);
 	}
 	return false;
+}
+
+/**
+ * virtblk_take_table() - borrow a long table for a request
+ * @vvq: the queue
+ * @vbr: the request, which keeps the table until virtblk_return_table()
+ * @n: number of descriptors in the table
+ *
+ * Context: any; the caller needs no lock. Return: true; false if too few adjacent
+ * blocks are free.
+ */
+bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
+			unsigned int n)
+{
+	struct virtblk_pool *pool = vvq->pools;
+	long free = atomic_long_read(&pool->free);
+	unsigned int first;
+
+	if (likely(free && n <= pool->block_desc)) {
+		first = __ffs(free);
+		if (likely(atomic_long_try_cmpxchg(&pool->free, &free,
+						   free & (free - 1)))) {
+			vbr->table = first;
+			vbr->blocks = 1;
+			vbr->holds = true;
+			return true;
+		}
+	}
+	return __virtblk_take_table(vvq, vbr, n);
 }
 
 /**
