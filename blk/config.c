@@ -36,9 +36,9 @@ void virtblk_exit_events(void)
 	destroy_workqueue(virtblk_event_wq);
 }
 
-static void virtblk_queue_event(struct work_struct *work)
+static bool virtblk_queue_event(struct work_struct *work)
 {
-	queue_work(virtblk_event_wq, work);
+	return queue_work(virtblk_event_wq, work);
 }
 
 /**
@@ -123,14 +123,14 @@ void virtblk_config_work(struct work_struct *work)
  * virtblk_config_changed() - ->config_changed: start config_work
  * @vdev: the device, which raised a config interrupt
  *
- * Context: hard interrupt.
+ * Context: hard interrupt. Return: false if config_work is to run anyhow.
  */
-void virtblk_config_changed(struct virtio_device *vdev)
+bool virtblk_config_changed(struct virtio_device *vdev)
 {
 	struct virtblk *vblk = dev_get_drvdata(&vdev->dev);
 
-	if (!READ_ONCE(vblk->removing))
-		virtblk_queue_event(&vblk->config_work);
+	return !READ_ONCE(vblk->removing) &&
+	       virtblk_queue_event(&vblk->config_work);
 }
 
 /* A task that has the disk open can still send writes; the device fails them. */

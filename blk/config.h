@@ -8,7 +8,7 @@
 int virtblk_init_events(void);
 void virtblk_exit_events(void);
 void virtblk_set_capacity(struct virtblk *vblk, u64 capacity);
-void virtblk_config_changed(struct virtio_device *vdev);
+bool virtblk_config_changed(struct virtio_device *vdev);
 void virtblk_config_work(struct work_struct *work);
 void virtblk_disk_work(struct work_struct *work);
 

@@ -66,12 +66,11 @@ void virtio_cwrite8(struct virtio_device *vdev, unsigned int off, u8 val)
 		vdev->regs->set_config(vdev, off, val);
 }
 
-static void virtio_tell_config_changed(struct virtio_device *vdev)
+static bool virtio_tell_config_changed(struct virtio_device *vdev)
 {
 	struct virtio_driver *drv = drv_to_virtio(vdev->dev.driver);
 
-	if (drv->config_changed)
-		drv->config_changed(vdev);
+	return drv->config_changed && drv->config_changed(vdev);
 }
 
 /**
@@ -79,18 +78,23 @@ static void virtio_tell_config_changed(struct virtio_device *vdev)
  * @vdev: the device, which raised a config interrupt
  *
  * After virtio_config_disable() the change is kept until virtio_config_enable().
- * Context: any, interrupts included.
+ * Context: any, interrupts included. Return: false if a change was reported before,
+ * and the driver has not looked yet.
  */
-void virtio_config_changed(struct virtio_device *vdev)
+bool virtio_config_changed(struct virtio_device *vdev)
 {
 	unsigned long flags;
+	bool first;
 
 	spin_lock_irqsave(&vdev->config_lock, flags);
-	if (vdev->config_enabled)
-		virtio_tell_config_changed(vdev);
-	else
+	if (vdev->config_enabled) {
+		first = virtio_tell_config_changed(vdev);
+	} else {
+		first = !vdev->config_pending;
 		vdev->config_pending = true;
+	}
 	spin_unlock_irqrestore(&vdev->config_lock, flags);
+	return first;
 }
 
 /**

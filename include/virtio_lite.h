@@ -158,7 +158,8 @@ struct virtio_device {
  * @probe: set up the device; called between FEATURES_OK and DRIVER_OK, and has
  *	   to call virtio_device_ready()
  * @remove: undo @probe; the device may be gone already
- * @config_changed: config or status changed; called in atomic context. Optional
+ * @config_changed: config or status changed; called in atomic context. Returns false
+ *	if it was called before, and the change was not looked at yet. Optional
  * @shutdown: quiesce and reset the device, because the machine shuts down
  * @freeze: quiesce the device, because it is about to lose power or state.
  *	    @keeps: the same kernel restores it, so the device may be suspended
@@ -179,7 +180,7 @@ struct virtio_driver {
 	int (*accept)(struct virtio_device *vdev, u64 *features);
 	int (*probe)(struct virtio_device *vdev);
 	void (*remove)(struct virtio_device *vdev);
-	void (*config_changed)(struct virtio_device *vdev);
+	bool (*config_changed)(struct virtio_device *vdev);
 	void (*shutdown)(struct virtio_device *vdev);
 	int (*freeze)(struct virtio_device *vdev, bool keeps);
 	int (*restore)(struct virtio_device *vdev, int err);
@@ -245,7 +246,7 @@ int virtio_reset_device(struct virtio_device *vdev);
 void virtio_add_status(struct virtio_device *vdev, u8 status);
 int virtio_negotiate(struct virtio_device *vdev);
 void virtio_device_ready(struct virtio_device *vdev);
-void virtio_config_changed(struct virtio_device *vdev);
+bool virtio_config_changed(struct virtio_device *vdev);
 void virtio_config_enable(struct virtio_device *vdev);
 void virtio_config_disable(struct virtio_device *vdev);
 int virtio_suspend_device(struct virtio_device *vdev);

@@ -77,26 +77,26 @@ static irqreturn_t vp_config_interrupt(int irq, void *data)
 {
 	struct vp_device *vp = data;
 
-	virtio_config_changed(&vp->vdev);
-	return IRQ_HANDLED;
+	return IRQ_RETVAL(virtio_config_changed(&vp->vdev));
 }
 
 /*
  * INTx: reading the ISR register deasserts the line, so the handler acts on
- * every bit that was set (PCI-ISR-I01, PCI-CFGCHG-01).
+ * every bit that was set (PCI-ISR-I01, PCI-CFGCHG-01). It returns IRQ_NONE if there
+ * was nothing to do: so the kernel disables a line that is asserted for ever.
  */
 static irqreturn_t vp_intx_interrupt(int irq, void *data)
 {
 	struct vp_device *vp = data;
 	u8 isr = ioread8(vp->isr.base);
+	irqreturn_t ret = IRQ_NONE;
 
 	/* Another device shares the line, or this device is gone. */
 	if (!isr || isr == 0xff)
 		return IRQ_NONE;
 	if (isr & VIRTIO_PCI_ISR_CONFIG)
-		virtio_config_changed(&vp->vdev);
-	vp_queues_interrupt(vp, irq, 0, vp->nintr);
-	return IRQ_HANDLED;
+		ret = IRQ_RETVAL(virtio_config_changed(&vp->vdev));
+	return ret | vp_queues_interrupt(vp, irq, 0, vp->nintr);
 }
 
 /*
@@ -107,9 +107,8 @@ static irqreturn_t vp_only_interrupt(int irq, void *data)
 {
 	struct vp_device *vp = data;
 
-	virtio_config_changed(&vp->vdev);
-	vp_queues_interrupt(vp, irq, 0, vp->nintr);
-	return IRQ_HANDLED;
+	return IRQ_RETVAL(virtio_config_changed(&vp->vdev)) |
+	       vp_queues_interrupt(vp, irq, 0, vp->nintr);
 }
 
 /* Whether config has changed is asked for rarely: that takes exits to the host. */

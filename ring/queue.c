@@ -85,10 +85,13 @@ EXPORT_SYMBOL_LITE(virtqueue_break);
  * @vq: the queue
  *
  * The task reaps the used buffers, and rechecks @vq->missed before it gives the
- * completion back to the interrupt. Context: hard interrupt.
+ * completion back to the interrupt. Context: hard interrupt. Return: IRQ_NONE if an
+ * interrupt was noted before.
  */
 irqreturn_t virtqueue_note_interrupt(struct virtqueue *vq)
 {
+	if (READ_ONCE(vq->missed))
+		return IRQ_NONE;
 	WRITE_ONCE(vq->missed, true);
 	return IRQ_HANDLED;
 }

@@ -210,6 +210,41 @@ def test_few_interrupts(place, kernel, few, ring):
     assert not dev.check.breaches, dev.check.report()
 
 
+class Asserted(Device):
+    """Asserts its INTx line for ever once @asserted is set, for its queue."""
+
+    asserted = False
+
+    def read_isr(self):
+        value = super().read_isr()
+        if self.asserted:
+            self.interrupt(self.queues[0])
+        return value
+
+
+@full
+def test_line_asserted_for_ever(place, boot, kernel):
+    """The kernel can only disable it if the driver says: not for me."""
+    dev = Asserted(MODERN, vectors=0)
+    g = place(dev, kernel=kernel, smp=1)
+    dev.become(MODERN)
+    name = scene.bind(g, dev, "lite")
+    irq = interrupt_line(g, dev)
+    boot.dirty = True       # the kernel complains, and has to
+    with dev.lock:
+        dev.asserted = True
+        dev.interrupt(dev.queues[0])
+    # After 100000 that nobody cared for.
+    g.sh(f"wait_for 300 sh -c 'dmesg | grep -q \"irq {irq}: nobody cared\"'",
+         timeout=400)
+    # From then on the kernel calls the handler ten times a second.
+    g.sh(f"dd if=/dev/{name} of=/dev/null bs=4k count=8 iflag=direct",
+         timeout=60)
+    with dev.lock:
+        dev.asserted = False
+    scene.unbind(g, dev)
+
+
 # -- CPUs that come and go ---------------------------------------------------
 
 @pytest.mark.parametrize("queues", [4, pytest.param(2, marks=full)])
