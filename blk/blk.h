@@ -24,6 +24,8 @@
 #define VIRTBLK_MAX_SEGMENTS	1022
 /* Largest number of pools of a queue; virtblk_req.table has room for 4. */
 #define VIRTBLK_POOLS	4
+/* Bytes in a bounce buffer: most requests have no more data. */
+#define VIRTBLK_BOUNCE		SZ_4K
 /* A discard may have ranges for so many descriptors, if data has fewer segments. */
 #define VIRTBLK_RANGES_DESC	14
 
@@ -98,14 +100,19 @@ struct virtblk_query {
 	dma_addr_t dma;
 };
 
+/* virtblk_req.nmapped: more than there are segments. */
+#define VIRTBLK_BOUNCED		U16_MAX
+
 /**
  * struct virtblk_req - what the driver keeps with each request
  * @status: read once from the slot when the request came back
  * @disposition: enum virtblk_disposition
  * @holds: completion has to read more than the status: a field below is in use,
  *	   or the request is a query or a zone append
- * @table: first block of the long table, counted through all pools of the queue
- * @nmapped: number of data segments that are mapped (ACCESS_PLATFORM)
+ * @table: first block of the long table, counted through all pools of the queue;
+ *	   or the bounce buffer
+ * @nmapped: number of data segments that are mapped (ACCESS_PLATFORM), or
+ *	     VIRTBLK_BOUNCED: the data is in the bounce buffer @table
  * @blocks: number of blocks in the long table; 0 with the slot's table
  * @late: the request did not come back in time
  * @fail: the request ends with an error when the device was reset
@@ -208,6 +215,8 @@ enum virtblk_check_state {
  * @pools: blocks for long tables; all but the first are allocated when there were
  *	   too few
  * @few_blocks: there were
+ * @bounce: bounce buffers, of VIRTBLK_BOUNCE bytes each: a block is one; there are
+ *	    none if data is not copied to be mapped
  * @poll_lock: protects completion of a polled queue
  */
 struct virtblk_vq {
@@ -236,6 +245,7 @@ struct virtblk_vq {
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	bool waiting;
 	bool few_blocks;
+	struct virtblk_pool bounce;
 	struct virtblk_pool pools[VIRTBLK_POOLS];
 	spinlock_t poll_lock; /* see above */
 };

@@ -13,12 +13,16 @@
  * never waits for memory: without requests all of the first pool is free.
  *
  * With ACCESS_PLATFORM slots and blocks are in coherent memory, which stays
- * mapped; only the data of a request is mapped and unmapped.
+ * mapped; only the data of a request is mapped and unmapped. Where the kernel would
+ * copy all data to map it (swiotlb: guests with encrypted memory), short requests
+ * are copied to bounce buffers of the queue instead, which stay mapped, too: that is
+ * one copy for a read, where the kernel makes two, and no search for free memory.
  */
 #include <linux/bitops.h>
 #include <linux/dma-mapping.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/swiotlb.h>
 #include "blk/mem.h"
 #include "compat/compat.h"
 
@@ -69,6 +73,23 @@ static int virtblk_alloc_pool(struct virtblk *vblk, struct virtblk_vq *vvq,
 	/* Pairs with virtblk_take_blocks(). */
 	atomic_long_set_release(&pool->free, GENMASK(nblocks - 1, 0));
 	return 0;
+}
+
+/* Bounce buffers are as fast as they are many, but no request needs one. */
+static void virtblk_alloc_bounce(struct virtblk *vblk, struct virtblk_vq *vvq,
+				 int node)
+{
+	struct virtblk_pool *pool = &vvq->bounce;
+	unsigned int n = min_t(unsigned int, vblk->nslots, BITS_PER_LONG);
+
+	if (!is_swiotlb_force_bounce(vblk->vdev->dev.parent) ||
+	    vvq->max_desc_len < VIRTBLK_BOUNCE ||
+	    virtio_mem_alloc(vblk->vdev, &pool->mem, n * VIRTBLK_BOUNCE, node,
+			     false))
+		return;
+	pool->block_desc = VIRTBLK_BOUNCE / sizeof(struct vring_desc);
+	pool->nblocks = n;
+	atomic_long_set(&pool->free, GENMASK(n - 1, 0));
 }
 
 static void virtblk_free_pool(struct virtblk *vblk, struct virtblk_pool *pool)
@@ -178,6 +199,7 @@ int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node)
 						   node);
 		if (!vvq->mapped)
 			return -ENOMEM;
+		virtblk_alloc_bounce(vblk, vvq, node);
 	}
 	if (virtblk_max_table(&vblk->limits) > VIRTBLK_SLOT_DESC &&
 	    virtblk_alloc_pool(vblk, vvq, vvq->pools, node))
@@ -197,6 +219,7 @@ void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq)
 
 	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++)
 		virtblk_free_pool(vblk, &vvq->pools[i]);
+	virtblk_free_pool(vblk, &vvq->bounce);
 	kvfree(vvq->mapped);
 	vvq->mapped = NULL;
 	virtio_mem_free(vblk->vdev, &vvq->mem);
@@ -295,6 +318,20 @@ static noinline bool __virtblk_take_table(struct virtblk_vq *vvq,
 	return false;
 }
 
+/* Takes one block. Returns its index, or -1 if none is free. */
+static __always_inline int virtblk_take_block(struct virtblk_pool *pool)
+{
+	long free = atomic_long_read(&pool->free);
+	int first;
+
+	do {
+		if (!free)
+			return -1;
+		first = __ffs(free);
+	} while (!atomic_long_try_cmpxchg(&pool->free, &free, free & (free - 1)));
+	return first;
+}
+
 /**
  * virtblk_take_table() - borrow a long table for a request
  * @vvq: the queue
@@ -308,13 +345,11 @@ bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
 			unsigned int n)
 {
 	struct virtblk_pool *pool = vvq->pools;
-	long free = atomic_long_read(&pool->free);
-	unsigned int first;
+	int first;
 
-	if (likely(free && n <= pool->block_desc)) {
-		first = __ffs(free);
-		if (likely(atomic_long_try_cmpxchg(&pool->free, &free,
-						   free & (free - 1)))) {
+	if (likely(n <= pool->block_desc)) {
+		first = virtblk_take_block(pool);
+		if (likely(first >= 0)) {
 			vbr->table = first;
 			vbr->blocks = 1;
 			vbr->holds = true;
@@ -405,6 +440,56 @@ dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 	return &pool->mapped[first * pool->block_desc];
 }
 
+/* Copy short data to a bounce buffer. Returns false if that cannot be done. */
+static bool virtblk_take_bounce(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	struct req_iterator iter;
+	struct bio_vec bv;
+	void *buf;
+	int i;
+
+	if (vbr->blocks || blk_rq_bytes(rq) > VIRTBLK_BOUNCE)
+		return false;
+	i = virtblk_take_block(&vvq->bounce);
+	if (i < 0)
+		return false;
+	vbr->table = i;
+	vbr->nmapped = VIRTBLK_BOUNCED;
+	vbr->holds = true;
+	/* See virtblk_return_bounce(). */
+	vbr->status = VIRTIO_BLK_S_UNWRITTEN;
+	buf = virtblk_block(&vvq->bounce, i);
+	if (op_is_write(req_op(rq))) {
+		rq_for_each_segment(bv, rq, iter) {
+			memcpy_from_bvec(buf, &bv);
+			buf += bv.bv_len;
+		}
+	}
+	return true;
+}
+
+/*
+ * Copy what the device read, and return the buffer. Only if the request came back,
+ * and succeeded: or the data of another one is still there.
+ */
+static void virtblk_return_bounce(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	void *buf = virtblk_block(&vvq->bounce, vbr->table);
+	struct req_iterator iter;
+	struct bio_vec bv;
+
+	if (!op_is_write(req_op(rq)) && vbr->status == VIRTIO_BLK_S_OK) {
+		rq_for_each_segment(bv, rq, iter) {
+			memcpy_to_bvec(&bv, buf);
+			buf += bv.bv_len;
+		}
+	}
+	vbr->nmapped = 0;
+	atomic_long_or(BIT(vbr->table), &vvq->bounce.free);
+}
+
 /**
  * virtblk_unmap() - unmap the data of a request (ACCESS_PLATFORM)
  * @vvq: the queue
@@ -420,6 +505,10 @@ void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 	const dma_addr_t *mapped = virtblk_mapped(vvq, rq);
 	struct device *dev = virtblk_dma_dev(vvq);
 
+	if (vbr->nmapped == VIRTBLK_BOUNCED) {
+		virtblk_return_bounce(vvq, rq);
+		return;
+	}
 	for (; vbr->nmapped && virtblk_next_piece(&p); vbr->nmapped--)
 		dma_unmap_page(dev, *mapped++, p.bv.bv_len, rq_dma_dir(rq));
 }
@@ -441,6 +530,8 @@ int virtblk_map(struct virtblk_vq *vvq, struct request *rq)
 	struct device *dev = virtblk_dma_dev(vvq);
 	dma_addr_t addr;
 
+	if (virtblk_take_bounce(vvq, rq))
+		return 0;
 	while (virtblk_next_piece(&p)) {
 		addr = dma_map_page(dev, p.bv.bv_page, p.bv.bv_offset,
 				    p.bv.bv_len, rq_dma_dir(rq));

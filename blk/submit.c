@@ -171,8 +171,15 @@ static int virtblk_add_pieces(struct virtblk_vq *vvq, struct request *rq,
 						VRING_DESC_F_NEXT;
 	const dma_addr_t *mapped = vvq->mapped ? virtblk_mapped(vvq, rq) : NULL;
 	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	int n = 1;
 
+	if (vbr->nmapped == VIRTBLK_BOUNCED) {
+		virtqueue_set_desc(&vvq->vq, desc, n++, vvq->bounce.mem.dma +
+				   vbr->table * VIRTBLK_BOUNCE,
+				   blk_rq_bytes(rq), flags);
+		return n;
+	}
 	while (virtblk_next_piece(&p))
 		virtqueue_set_desc(&vvq->vq, desc, n++, mapped ? *mapped++ :
 				   virtblk_bvec_addr(&p.bv), p.bv.bv_len, flags);

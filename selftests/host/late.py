@@ -53,12 +53,17 @@ def told(g):
 
 # -- how long a CPU stood still ----------------------------------------------
 
-def watcher(folder):
-    """{guest path: host path} of gap.c as a program that needs no library."""
-    path = Path(folder) / "gap"
+def program(folder, name):
+    """{guest path: host path} of NAME.c as a program that needs no library."""
+    path = Path(folder) / name
     subprocess.run(["gcc", "-O2", "-static", "-o", path,
-                    Path(__file__).with_name("gap.c")], check=True)
-    return {"bin/gap": path}
+                    Path(__file__).with_name(f"{name}.c")], check=True)
+    return {f"bin/{name}": path}
+
+
+def watcher(folder):
+    """The same for gap.c, which no_gap() needs."""
+    return program(folder, "gap")
 
 
 @contextlib.contextmanager

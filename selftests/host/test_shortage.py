@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a machine has too little of: interrupt vectors, bounce buffers, memory."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from device import Device, HoldRequests, scene
-from faults.load import verify
-from late import LOST, PARAMS, SECONDS, SLACK
+from device.spec import IN, IOERR
+from faults.load import Busy, verify
+from late import LOST, PARAMS, SECONDS, SLACK, program
 from scripted import MODERN
 from vbl import build_module
 from vbl.disk import Disk
@@ -82,6 +84,56 @@ def test_small_bounce_buffer(boot, kernel, options):
     verify(g, g.dev(), "--size=8M --iodepth=32", "--bssplit=4k/40:256k/30:1M/30")
 
 
+PLATFORM = MODERN + ("ACCESS_PLATFORM",)
+
+
+class FailReads(HoldRequests):
+    """Holds reads back while told to, or fails them with nothing written."""
+
+    failing = False
+
+    def __init__(self):
+        super().__init__(IN, hold=False)
+
+    def request(self, dev, req):
+        if self.failing and req.kind == IN:
+            return IOERR
+        return super().request(dev, req)
+
+
+@pytest.mark.parametrize("ring", ["split", pytest.param(
+    "packed", marks=pytest.mark.full)])
+def test_copied_data(scripted, kernel, ring, tmp_path):
+    """Short requests are copied: through resets, and with no other's data."""
+    s = scripted(kernel=kernel, append="swiotlb=force",
+                 files=program(tmp_path, "peek"))
+    script = FailReads()
+    s.be(PLATFORM + ("RING_PACKED",) * (ring == "packed"), script=script)
+    s.copy()
+    # A byte of the data may have the value that the buffer had, by chance.
+    length, changed = s.sh("peek /dev/$D").split()
+    assert length == "4096" and int(changed) > 2048
+    # All buffers have data of the disk now. Its reads fail, and write nothing.
+    s.sh("dd if=/dev/$D of=/dev/null bs=4k count=512 iflag=direct 2>&1")
+    with s.dev.lock:
+        script.failing = True
+    assert s.sh("peek /dev/$D") == f"{-errno.EIO} 0\n"
+    with s.dev.lock:
+        script.failing = False
+    with Busy(s.g, s.name, "--bssplit=512/30:4k/40:16k/30") as busy:
+        for n in range(1, 4):
+            with s.dev.lock:
+                script.hold = True
+            s.dev.wait(lambda d: d.held, why="a read that is held")
+            with s.dev.lock:
+                script.hold = False
+                s.dev.needs_reset()
+            s.g.sh(f"wait_for 30 grep -qx {n} /sys/block/{s.name}/errors/"
+                   "resets", timeout=60)
+            busy.progresses()
+    s.end()
+
+
 @pytest.mark.full
 def test_bounce_buffers_held(boot, kernel):
     """Who can map nothing for as long as others hold it all gets an error."""
@@ -109,7 +161,7 @@ def test_bounce_buffers_held(boot, kernel):
         jobs = [g.start(f"for n in $(seq {count}); do "
                         f"({read.format(holder, size, '$n')} || "
                         ">/tmp/failed) & done; wait")
-                for count, size in ((3, "256k"), (100, "4k"))]
+                for count, size in ((3, "256k"), (100, "8k"))]
         g.sh("wait_for 60 sh -c '[ $(cat /sys/kernel/debug/swiotlb/"
              "io_tlb_used) -gt 480 ]'", timeout=90)
         status, out = g.status(read.format(name, "256k", 0),
