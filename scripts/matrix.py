@@ -9,6 +9,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def cmd_compare(args):
 
 def cmd_convert(args):
     """Write the same results for other programs."""
+    if not args.junit and not args.kcidb:
+        raise SetupError("convert: --junit FILE or --kcidb FILE says to what")
     suites = convert.read(args.file)
     if args.junit:
-        Path(args.junit).write_text(convert.junit(suites))
+        Path(args.junit).write_text(convert.junit(suites), encoding="utf-8")
     if args.kcidb:
         made = convert.kcidb(suites)
         bad = convert.kcidb_problems(made)
@@ -62,18 +65,29 @@ def cmd_convert(args):
 
 def hours(text):
     """A number of hours above 0."""
-    number = float(text)
-    if not number > 0:
-        raise ValueError(text)
-    return number
+    return _above_0("HOURS", "a number of hours, such as 2 or 0.5", float, text)
 
 
 def jobs(text):
     """A number of cells."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
+    return _above_0("J", "a number of cells", int, text)
+
+
+def _above_0(name, what, kind, text):
+    try:
+        number = kind(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise SetupError(f"{name}={text}: expected {what}")
     return number
+
+
+def words(text):
+    """What a list names; a folder whose name has a blank is alone in it."""
+    if os.path.isdir(os.path.expanduser(text)):
+        return [text]
+    return text.replace(",", " ").split()
 
 
 def _parser():
@@ -90,7 +104,7 @@ def _parser():
                        ("qemus", "as Q= takes them"),
                        ("drivers", "lite, upstream"),
                        ("parts", ", ".join(plan.PARTS))):
-        p.add_argument(f"--{name}", type=lambda t: t.replace(",", " ").split(),
+        p.add_argument(f"--{name}", type=words,
                        help=f"{what}; all when there are none")
     p = sub.add_parser("compare", help=cmd_compare.__doc__)
     p.set_defaults(fn=cmd_compare)
@@ -107,7 +121,10 @@ def _parser():
 def command():
     """What the command line asks for."""
     args = _parser().parse_args()
-    return args.fn(args)
+    try:
+        return args.fn(args)
+    except OSError as e:
+        raise SetupError(f"{e.filename or 'matrix'}: {e.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ any are a suite together. What is expected to fail is a skip in JUnit, which
 knows no better, and a waived failure for KCIDB.
 """
 
+import collections
 import dataclasses
 import os
 import re
@@ -15,8 +16,9 @@ from pathlib import Path
 from vbl import SetupError, ktap
 
 EXPECTED = ("XFAIL", "TODO")
-# What XML cannot hold.
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# What XML cannot hold, no file can, or begins a line for Python alone.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x85\u2028\u2029"
+                     r"\ufffe\uffff\ud800-\udfff]")
 ORIGIN = "virtio_blk_lite"
 
 
@@ -46,10 +48,12 @@ class Suite:
 def read(path):
     """The suites of a KTAP file."""
     try:
-        text = CONTROL.sub("?", Path(path).read_text(errors="replace"))
+        text = CONTROL.sub("?", Path(path).read_text(encoding="utf-8",
+                                                     errors="replace"))
     except OSError as e:
         raise SetupError(f"{path}: {e.strerror}") from None
     suites, below, flat, said, commit = [], [], [], [], ""
+    planned = seen = 0
     for line in text.splitlines():
         if line.strip().startswith("# "):
             found = re.match(r"# commit: (\S+)", line)
@@ -57,22 +61,32 @@ def read(path):
             said.append(line.strip()[2:])
             continue
         report = ktap.parse(line)
+        planned += report.planned or 0
+        if report.skipped:
+            flat.append(Test(Path(path).stem, "skipped", report.skipped, said))
         if report.bailed:
             flat.append(Test("Bail out", "failed", report.bailed, said))
         for p in report.points:
             # More than two levels: the innermost ones are what counts.
             found = _test(p, said)
             said = []
+            seen += not p.depth
             if p.depth:
                 below.append(found)
             elif below:
+                if found.outcome == "failed" and \
+                        all(t.outcome != "failed" for t in below):
+                    below.append(dataclasses.replace(
+                        found, name=f"{found.name}, as a whole"))
                 suites.append(Suite(found.name, commit, below))
                 below = []
             else:
                 flat.append(found)
+    early = Test("end of the results", "failed", "the file ends early", said)
     if below:
-        suites.append(Suite("unfinished", commit, below + [
-            Test("end of the results", "failed", "the file ends early", said)]))
+        suites.append(Suite("unfinished", commit, [*below, early]))
+    elif seen < planned:
+        flat.append(early)
     if suites:
         # A suite that did not run has no tests below it.
         suites += [Suite(t.name, commit, [t]) for t in flat]
@@ -122,6 +136,7 @@ STATUS = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIP",
 def kcidb(suites, origin=ORIGIN):
     """A dictionary for json.dump."""
     checkouts, builds, tests = {}, {}, []
+    same = collections.Counter()
     for s in suites:
         commit = s.commit or "unknown"
         release, *rest = s.name.split(" ")
@@ -133,9 +148,12 @@ def kcidb(suites, origin=ORIGIN):
             "id": build, "origin": origin, "checkout_id": checkout,
             "architecture": os.uname().machine, "config_name": release,
             "valid": True}
+        name = f"{build}-{'-'.join(rest)}"
+        same[name] += 1
+        name += f"-{same[name]}" if same[name] > 1 else ""
         for n, t in enumerate(s.tests, 1):
             tests.append({
-                "id": f"{build}-{'-'.join(rest)}-{n}", "origin": origin,
+                "id": f"{name}-{n}", "origin": origin,
                 "build_id": build, "status": STATUS[t.outcome],
                 "waived": t.outcome == "expected",
                 "path": ".".join(_word(w) for w in (

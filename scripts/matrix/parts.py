@@ -18,6 +18,8 @@ PYTESTS = {
     "conformance": ["--full", *sorted(
         p.name for p in HOST.glob("test_conformance*.py"))],
 }
+# With these a command ends that did all it had to: some of it failed with 1.
+ENDS = (0, 1)
 # From here on plugins have another interface than the counting one.
 NEWER_PLUGINS = (9,)
 
@@ -56,21 +58,29 @@ def command(cell, out, only=None):
             *files]
 
 
-def read(cell, out, log):
-    """(results, figures) of a command that has ended."""
-    out = Path(out)
-    if not out.exists() or not out.stat().st_size:
-        return [{"test": cell.part, "outcome": "failed", "seconds": 0,
-                 "why": _last(log)}], []
-    if cell.part == "bench":
-        figures = json.loads(out.read_text())
-        return [{"test": f["name"], "outcome": "passed", "seconds": 0,
-                 "why": f"{f['instructions']:.0f} instructions"}
-                for f in figures], figures
-    if cell.part == "faults":
-        return [{"seconds": 0, **row} for row in
-                json.loads(out.read_text())], []
-    return [json.loads(line) for line in out.read_text().splitlines()], []
+def read(cell, out, log, status=0):
+    """(results, figures) of a command that has ended with @status."""
+    out, found, figures = Path(out), [], []
+    text = out.read_text() if out.exists() else ""
+    try:
+        if cell.part == "bench":
+            figures = json.loads(text)
+            found = [{"test": f["name"], "outcome": "passed", "seconds": 0,
+                      "why": f"{f['instructions']:.0f} instructions"}
+                     for f in figures]
+        elif cell.part == "faults":
+            found = [{"seconds": 0, **row} for row in json.loads(text)]
+        else:
+            for line in text.splitlines():
+                found.append(json.loads(line))
+    except ValueError:
+        # It ended while it wrote.
+        status = status or "an incomplete file"
+    if not found or status not in ENDS:
+        found.append({"test": cell.part, "outcome": "failed", "seconds": 0,
+                      "why": (f"ended early with {status}: " if found else "")
+                      + _last(log)})
+    return found, figures
 
 
 def _last(log):

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import os
 import shutil
+from pathlib import Path
 
 from vbl import SetupError, cache, lab, pick_kernel, qemu
 from vbl.kernel import made_kernels, must_build, series
@@ -37,7 +38,9 @@ class Cell:
 def default_kernels():
     """The newest of each series that is installed, and what setup made."""
     made = [k for k in made_kernels() if not k.debug]
-    return [k.series for k in series()] + [k.series for k in made[:1]]
+    # The newest one that was made may be of a series that is installed too.
+    return list(dict.fromkeys([k.release for k in series()]
+                              + [k.release for k in made[:1]]))
 
 
 def default_qemus():
@@ -57,6 +60,9 @@ def cells(kernels, qemus, drivers, parts):
     found = {}
     for name in kernels or default_kernels():
         kernel = pick_kernel(name)
+        if kernel.folder:
+            # Cells are not run in the folder where this is.
+            name = str(Path(name).expanduser().absolute())
         if "lite" in drivers:
             must_build(kernel)
         same = [n for n, k in found.items() if k.release == kernel.release]
@@ -71,7 +77,8 @@ def cells(kernels, qemus, drivers, parts):
         versions.append(".".join(map(str, qemu.version(path))))
     return [Cell(name, k.release, q, d, p, _build(k))
             for p, (name, k), q, d in itertools.product(
-                parts, found.items(), dict.fromkeys(versions), drivers)]
+                dict.fromkeys(parts), found.items(), dict.fromkeys(versions),
+                dict.fromkeys(drivers))]
 
 
 def _build(kernel):

@@ -6,6 +6,10 @@ import html
 import json
 from pathlib import Path
 
+from vbl import ktap as vbl_ktap
+
+from .convert import CONTROL
+
 # How each outcome is written in a cell of the table.
 MARKS = {"passed": "", "failed": " FAILED", "flaps": " flaps",
          "expected": " as expected", "skipped": " skipped"}
@@ -19,7 +23,10 @@ def write(folder, of):
     for name, content in zip(NAMES, (
             ktap(of), text, page(of),
             json.dumps([got for got in of.values() if got], indent=1))):
-        (folder / name).write_text(content)
+        # A full disk leaves what is there.
+        new = folder / f"{name}.new"
+        new.write_text(content, encoding="utf-8")
+        new.rename(folder / name)
     return text
 
 
@@ -43,7 +50,13 @@ def ktap(of):
 
 
 def _line(text):
-    return " ".join(str(text).split()).replace("#", "")[:200]
+    return CONTROL.sub("?", " ".join(str(text).split())).replace("#", "")[:200]
+
+
+def _failed(why):
+    """The reason after a not ok, where the word of a directive would excuse."""
+    word = why.partition(" ")[0].strip(":").upper()
+    return f"failed: {why}" if word in vbl_ktap.DIRECTIVES else why
 
 
 def _point(n, r):
@@ -55,7 +68,7 @@ def _point(n, r):
         "skipped": f"ok {n} {name} # SKIP {why}",
         "expected": f"ok {n} {name} # XFAIL {why}",
         "flaps": f"not ok {n} {name} # flaps: the second try passed",
-        "failed": f"not ok {n} {name} # {why}",
+        "failed": f"not ok {n} {name} # {_failed(why)}",
     }[r["outcome"]]
 
 
@@ -86,7 +99,8 @@ def table(of):
     out = ["  ".join(w.ljust(width[n]) for n, w in enumerate(line)).rstrip()
            for line in lines]
     for word in ("failed", "flaps"):
-        out += ["", *(f"{word}: {where}: {r['test']}: {_line(r['why'])}"
+        out += ["", *(f"{word}: {where}: {_line(r['test'])}: "
+                      f"{_line(r['why'])}"
                       for where, r in _with(of, word))]
     return "\n".join(out).rstrip() + "\n"
 
@@ -115,7 +129,7 @@ def page(of):
     body += [f"<tr><td>{e(k)}<td>{e(q)}"
              + "".join(cell(row.get(c)) for c in columns) + "</tr>"
              for (k, q), row in rows.items()]
-    found = [f"<li>{word}: {e(str(where))}: {e(r['test'])}: "
+    found = [f"<li>{word}: {e(str(where))}: {e(_line(r['test']))}: "
              f"{e(_line(r['why']))}" + "".join(
                  f"<br>try {n}: {e(_line(t))}"
                  for n, t in enumerate(r.get("tries", ()), 1)) + "</li>"

@@ -9,20 +9,27 @@ a test that then passes is one that flaps.
 import concurrent.futures
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
-from vbl import TREE, SetupError, record
+from vbl import TREE, SetupError, cache, record, tree
+from vbl.entry import end
 
-from . import parts
+from . import parts, plan
+
+
+# What a cell's file must have.
+FORM = {"results", "figures", *(f.name for f in dataclasses.fields(plan.Cell))}
+# Beside the driver's sources.
+WHAT_RUNS = ("scripts", "selftests", "tools")
 
 
 class Stopped(Exception):
-    """The time is over."""
+    """The time is over, or the matrix was ended."""
 
 
 class Run:
@@ -40,16 +47,20 @@ class Run:
             raise SetupError(f"TO={folder}: {e.strerror}") from None
         self.until = time.monotonic() + hours * 3600 if hours else None
         self.tree = tree_state()
+        # What runs; and whether nothing more may begin.
+        self.running, self.over, self.lock = set(), False, threading.Lock()
 
     def kept(self, cell):
         """What an earlier run has of this cell, if it is of the same tree and
         the same build of the kernel."""
-        path = self.folder / cell.file
-        if not path.exists():
+        try:
+            got = json.loads((self.folder / cell.file).read_text())
+            same = (got["tree"], got["build"]) == (self.tree, cell.build) and \
+                FORM <= got.keys()
+        except (OSError, ValueError, TypeError, LookupError):
+            # Not there, or as another version of this program left it.
             return None
-        got = json.loads(path.read_text())
-        return got if (got["tree"], got["build"]) == \
-            (self.tree, cell.build) else None
+        return got if same else None
 
     def all(self, cells, jobs):
         """Run what is missing; {cell: what is known of it, or None}."""
@@ -57,22 +68,51 @@ class Run:
         self.say(f"{len(cells)} cells, {len(cells) - len(todo)} of them done "
                  "before")
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(self._one, todo))
+            every = [pool.submit(self._one, c) for c in todo]
+            try:
+                for one in concurrent.futures.as_completed(every):
+                    one.result()
+            except BaseException:
+                # Cells have sessions of their own, which no Ctrl-C reaches.
+                self._end(every)
+                raise
         return {c: self.kept(c) for c in cells}
+
+    def _end(self, every):
+        """Begin nothing more, and end what runs."""
+        impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with self.lock:
+                self.over, running = True, list(self.running)
+            for one in every:
+                one.cancel()
+            for process in running:
+                end(process)
+        finally:
+            signal.signal(signal.SIGINT, impatient)
 
     def _left(self):
         return None if self.until is None else \
             max(0, self.until - time.monotonic())
 
     def _one(self, cell):
-        if self._left() == 0:
+        if self.over or self._left() == 0:
             return
-        began = time.time()
         try:
-            got = self._try(cell)
+            self._keep(cell, time.time(), self._try(cell))
         except Stopped:
-            self.say(f"stopped  {cell}: the time is over")
-            return
+            self.say(f"stopped  {cell}" + ("" if self.over else
+                                           ": the time is over"))
+        except OSError as e:
+            self.over = True
+            raise SetupError(f"{e.filename or self.folder}: {e.strerror}, "
+                             f"at {cell}") from None
+
+    def _keep(self, cell, began, got):
+        if tree_state() != self.tree:
+            self.over = True
+            raise SetupError(f"{cell}: the tree was changed meanwhile; the "
+                             "same command begins anew")
         got = {**dataclasses.asdict(cell), "tree": self.tree,
                "began": began, "seconds": round(time.time() - began, 1), **got}
         path = self.folder / cell.file
@@ -99,7 +139,7 @@ class Run:
         second = {}
         for tests in each:
             # A part that ended early has no single test to try.
-            only = None if tests == [cell.part] else tests
+            only = None if cell.part in tests else tests
             for r in self._execute(cell, only)[0]:
                 second[r["test"]] = r
         for r in bad:
@@ -120,27 +160,30 @@ class Run:
                 f.write(f"=== {'second try' if only else 'first try'}\n"
                         .encode())
                 f.flush()
-                self._wait(subprocess.Popen(
-                    parts.command(cell, out, only), cwd=TREE, stdout=f,
-                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                    env=parts.environment(cell, out), start_new_session=True))
-            return parts.read(cell, out, log)
+                with self.lock:
+                    if self.over:
+                        raise Stopped
+                    process = subprocess.Popen(
+                        parts.command(cell, out, only), cwd=TREE, stdout=f,
+                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                        env=parts.environment(cell, out),
+                        start_new_session=True)
+                    self.running.add(process)
+                status = self._wait(process)
+            return parts.read(cell, out, log, status)
 
     def _wait(self, process):
         try:
-            process.wait(self._left())
+            status = process.wait(self._left())
         except subprocess.TimeoutExpired:
             raise Stopped from None
         finally:
-            if process.poll() is None:
-                for number, seconds in ((signal.SIGTERM, 20),
-                                        (signal.SIGKILL, 20)):
-                    os.killpg(process.pid, number)
-                    try:
-                        process.wait(seconds)
-                        break
-                    except subprocess.TimeoutExpired:
-                        pass
+            end(process)
+            with self.lock:
+                self.running.discard(process)
+        if self.over:
+            raise Stopped
+        return status
 
 
 def tally(got):
@@ -151,6 +194,13 @@ def tally(got):
 
 
 def tree_state():
-    """The commit, and whether files were changed since."""
-    got = subprocess.run(["git", "-C", str(TREE), "diff", "--quiet", "HEAD"])
-    return record.commit() + ("-changed" if got.returncode else "")
+    """The commit, and which changes what runs has on top of it."""
+    paths = [*WHAT_RUNS, *sorted({n.partition("/")[0]
+                                  for n in tree.kernel_sources()})]
+    got = subprocess.run(["git", "-C", str(TREE), "status", "--porcelain",
+                          "-uall", "--", *paths], capture_output=True)
+    if got.returncode == 0 and not got.stdout:
+        return record.commit()
+    content = [[n, cache.file_hash(TREE / n)] for n in tree.sources()
+               if n.partition("/")[0] in paths]
+    return f"{record.commit()}-changed-{cache.digest(content)[:8]}"

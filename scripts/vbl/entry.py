@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """How the programs of the host begin and end."""
 
+import contextlib
+import os
 import signal
+import subprocess
 import sys
 
 from .errors import VblError
@@ -12,6 +15,21 @@ def leave_cleanly():
     that no guest and no file stays behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: sys.exit(128 + n))
+
+
+def end(process):
+    """End a program that was started in a session of its own, and whatever it
+    started there. It may first remove its files."""
+    for number, seconds in ((signal.SIGINT, 20), (signal.SIGTERM, 10),
+                            (signal.SIGKILL, 10)):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(ProcessLookupError,
+                                 subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main(fn):

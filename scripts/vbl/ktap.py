@@ -23,7 +23,10 @@ _BAD = re.compile(
 _DETAIL = re.compile(r"Call [Tt]race:|\bOops\b|Kernel panic")
 _POINT = re.compile(r"^(?P<indent>\s*)(?P<ok>not ok|ok)\b\s*(?P<n>\d+)?\s*"
                     r"(?:-\s+)?(?P<name>[^#]*?)\s*"
-                    r"(?:#\s*(?P<word>\w+)\b[:\s]*(?P<why>.*))?$")
+                    r"(?:#\s*(?P<why>.*))?$")
+_WORD = re.compile(r"(\w+)\b[:\s]*(.*)", re.S)
+# What follows a # and is no part of the reason.
+DIRECTIVES = ("SKIP", "TODO", "XFAIL")
 _PLAN = re.compile(r"^(?P<indent>\s*)1\.\.(?P<n>\d+)(?:\s*#\s*SKIP\s*(?P<why>.*))?",
                    re.I)
 
@@ -113,7 +116,13 @@ def parse(text):
             if report.planned == 0:
                 report.skipped = plan["why"] or "nothing to test"
         elif point:
-            word = (point["word"] or "").upper()
+            why = (point["why"] or "").strip()
+            found = _WORD.match(why)
+            word = found[1].upper() if found else ""
+            if word in DIRECTIVES:
+                why = found[2].strip()
+            else:
+                word = ""
             outcome = "passed" if point["ok"] == "ok" else "failed"
             if word == "SKIP":
                 outcome = "skipped"
@@ -121,5 +130,5 @@ def parse(text):
                 outcome = "skipped"
             report.points.append(Point(
                 point["name"] or f"point {point['n']}", outcome,
-                (point["why"] or "").strip(), len(point["indent"]), word))
+                why, len(point["indent"]), word))
     return report

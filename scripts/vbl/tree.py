@@ -12,6 +12,8 @@ NOT_KERNEL = ("scripts", "selftests", "Documentation", "debian", "tools",
               "udev")
 # ... but for what only a test build of the module takes in.
 TEST_BUILD = "scripts/fail_points/"
+# Kbuild and programs have no suffix.
+CODE = (".c", ".h", ".S", "")
 # What a build leaves behind, for trees that are not a git checkout.
 BUILD_SUFFIXES = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".symvers",
                   ".pyc", ".d", ".a")
@@ -40,14 +42,16 @@ def sources(top=TREE):
 
 
 def kernel_sources(top=TREE):
-    """The files the module is made of: the folders for code, and at the top
-    only what Kbuild reads.  The product Makefile is not one of them."""
+    """The files the module is made of: code in the folders for it, and at the
+    top only what Kbuild reads.  The product Makefile is not one of them, nor are
+    results that somebody keeps in a folder of the tree."""
     chosen = []
     for name in sources(top):
         folder, slash, _ = name.partition("/")
         if slash:
-            if name.startswith(TEST_BUILD) or \
-                    folder not in NOT_KERNEL and not folder.startswith("."):
+            if os.path.splitext(name)[1] in CODE and (
+                    name.startswith(TEST_BUILD) or
+                    folder not in NOT_KERNEL and not folder.startswith(".")):
                 chosen.append(name)
         elif name.endswith((".c", ".h", ".S")) or \
                 name.startswith(("Kbuild", "VERSION")):

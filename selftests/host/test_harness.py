@@ -20,8 +20,15 @@ def test_ktap_points():
     got = ktap.parse("KTAP version 1\n1..3\nok 1 - first\n"
                      "not ok 2 second # why not\nok 3 third # SKIP no disk\n")
     assert [p.outcome for p in got.points] == ["passed", "failed", "skipped"]
-    assert got.points[2].why == "no disk"
+    assert [p.why for p in got.points] == ["", "why not", "no disk"]
     assert "second" in got.problem()
+
+
+@pytest.mark.parametrize("why", ["'x' is not y", "[1]", "", "(no)"])
+def test_ktap_reason_of_any_kind(why):
+    """A point is seen whatever is said about it."""
+    got, = ktap.parse(f"not ok 1 a # {why}\n").points
+    assert (got.name, got.outcome, got.why) == ("a", "failed", why)
 
 
 @pytest.mark.parametrize("text, word", [
