@@ -123,7 +123,7 @@ ports: setup
 
 # The module in a guest, against a hostile device: SECONDS=60, SEED=1, K=debug.
 fuzz: setup chosen
-	@$(PYTHON) scripts/fuzz.py $(if $(K),-k $(K)) \
+	@$(PYTHON) scripts/fuzz.py $(if $(K),-k '$(K)') \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(N),--mutations $(N)) $(if $(GUESTS),--guests $(GUESTS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
@@ -135,7 +135,7 @@ fuzz-ring:
 
 # Each fault, N times with our driver, fewer with upstream's: a table.
 trust: setup chosen
-	@scripts/trust.py $(N) $(if $(K),-k $(K)) $(if $(WRITE),--write)
+	@scripts/trust.py $(N) $(if $(K),-k '$(K)') $(if $(WRITE),--write)
 
 # Hot-unplug, unbind and unload, N times each under load, or storms; or everything
 # mixed, for HOURS, or the one ROUND of it that a log names.
@@ -143,12 +143,12 @@ soak: setup chosen
 	@scripts/$(if $(HOURS)$(ROUND),soak_mix.py,soak.py) $(N) \
 		$(if $(HOURS),--hours=$(HOURS)) $(if $(ROUND),--round=$(ROUND)) \
 		$(if $(LOG),--log $(LOG)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
+		$(if $(K),-k '$(K)') $(if $(WHAT),--what $(WHAT)) \
 		$(if $(WRITE),--write)
 
 # QEMU is killed N times while a guest writes; what was acknowledged has to be there.
 powercut: setup chosen
-	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k $(K)) \
+	@scripts/powercut.py $(N) $(if $(SEED),--seed $(SEED)) $(if $(K),-k '$(K)') \
 		$(if $(WHAT),--what $(WHAT)) $(if $(WRITE),--write)
 
 # Debian systems move to this driver with their root disk, and back.
@@ -171,7 +171,7 @@ conformance-mutants: setup
 
 # The table has both drivers; one of them alone is a few figures.
 bench: chosen
-	@$(PYTHON) scripts/bench.py $(if $(DRIVER),quick,run) $(if $(K),-k $(K)) \
+	@$(PYTHON) scripts/bench.py $(if $(DRIVER),quick,run) $(if $(K),-k '$(K)') \
 		$(if $(FULL),--full) $(if $(WRITE),--write)
 
 # Two results; or this tree, and the figures of Documentation/performance.json.
@@ -179,19 +179,19 @@ bench-compare: $(if $(OLD)$(NEW),,chosen)
 	@test "$(if $(OLD),1)" = "$(if $(NEW),1)" || { \
 		echo "usage: make bench-compare [OLD=a.json NEW=b.json]" >&2; \
 		exit 2; }
-	@$(PYTHON) scripts/bench.py $(if $(OLD),compare $(OLD) $(NEW),exact \
-		$(if $(K),-k $(K)))
+	@$(PYTHON) scripts/bench.py $(if $(OLD),compare '$(OLD)' '$(NEW)',exact \
+		$(if $(K),-k '$(K)'))
 
 # The ring's memory before, while and after the device holds requests.
 ring: setup
-	@scripts/ring.py $(HOLD) $(if $(K),-k $(K)) \
+	@scripts/ring.py $(HOLD) $(if $(K),-k '$(K)') \
 		$(if $(DRIVER),--driver $(DRIVER)) $(if $(WHAT),--what $(WHAT)) \
 		$(if $(QEMU),--qemu '$(QEMU)') $(if $(DISK),--disk '$(DISK)') \
 		$(if $(OUT),--html '$(OUT)')
 
 # Register accesses of a request on five kinds of disks.
 exits: setup
-	@scripts/exits.py $(if $(K),-k $(K)) $(if $(WHAT),--what $(WHAT)) \
+	@scripts/exits.py $(if $(K),-k '$(K)') $(if $(WHAT),--what $(WHAT)) \
 		$(if $(QEMU),--qemu '$(QEMU)') $(if $(OUT),--svg '$(OUT)')
 
 # KERNELS, QEMUS, DRIVERS and PARTS are lists; the folder TO has what is done.
@@ -217,8 +217,8 @@ suites: setup chosen
 
 # One request, or how a driver gets a device, seen from both sides.
 SEEING = $(if $(WHAT),$(WHAT)) $(if $(DRIVER),--driver $(DRIVER)) \
-	$(if $(K),-k $(K)) $(if $(QEMU),--qemu '$(QEMU)') \
-	$(if $(DISK),--disk '$(DISK)') $(if $(OUT),--out $(OUT))
+	$(if $(K),-k '$(K)') $(if $(QEMU),--qemu '$(QEMU)') \
+	$(if $(DISK),--disk '$(DISK)') $(if $(OUT),--out '$(OUT)')
 
 journey: setup
 	@$(PYTHON) scripts/journey.py run $(SEEING)
@@ -227,7 +227,7 @@ journey-diff:
 	@test -n "$(OLD)" -a -n "$(NEW)" || { \
 		echo "usage: make journey-diff OLD=a.journey.json NEW=b.journey.json" >&2; \
 		exit 2; }
-	@$(PYTHON) scripts/journey.py diff $(OLD) $(NEW)
+	@$(PYTHON) scripts/journey.py diff '$(OLD)' '$(NEW)'
 
 probe-story: setup
 	@$(PYTHON) scripts/journey.py probe $(SEEING)
@@ -242,7 +242,7 @@ lesson-check:
 
 # The pages as HTML, in the folder site, or OUT.
 docs:
-	@$(PYTHON) scripts/lessons.py site $(or $(OUT),site)
+	@$(PYTHON) scripts/lessons.py site '$(or $(OUT),site)'
 
 style:
 	@$(PYTHON) scripts/style.py

@@ -18,7 +18,7 @@ class Suite:
     """One of them.
 
     folder  the variable that names the folder with it; None: Debian's package
-    has     a file that the folder must have
+    has     a file that the folder has once it was built, maybe a pattern
     script  run by bash in the system, where $A and $B are the two disks
     read    {test: outcome} of its output
     """
@@ -65,7 +65,7 @@ SUITES = {
         cd /suite && echo "TEST_DEVS=($A)" >config && echo "TIMEOUT=60" >>config
         ./check --quick=60 $(grep -l ^test_device tests/block/* |
             sed s,tests/,,) 2>&1""", blktests),
-    "xfstests": Suite("XFSTESTS", "check", """
+    "xfstests": Suite("XFSTESTS", "ltp/fsstress", """
         cd /suite; mkdir -p /t /s
         for fs in ext4 xfs btrfs; do
             echo == $fs; mkfs.$fs $A >/dev/null 2>&1 || mkfs.$fs -f $A || continue
@@ -73,7 +73,7 @@ SUITES = {
                 ./check -g quick 2>&1; umount /t /s 2>/dev/null
         done""", xfstests, 360),
     # A test that takes a device is one that has it as its argument.
-    "liburing": Suite("LIBURING", "test", """
+    "liburing": Suite("LIBURING", "test/*.t", """
         cd /suite/test; for t in $(grep -l "argc > 1" *.c | sed s/.c$//); do
             [ -x $t.t ] || continue
             timeout 60 ./$t.t $A; echo RESULT $t $?; done 2>&1""", marked),
@@ -115,16 +115,16 @@ def chosen(names, folders):
             raise SetupError(f"WHAT={name}: there are: {', '.join(SUITES)}")
     found = {}
     for name, suite in SUITES.items():
-        folder = folders.get(suite.folder)
+        folder = suite.folder and folders.get(suite.folder)
         if names and name not in names or \
                 not names and suite.folder and not folder:
             continue
         if suite.folder and not folder:
             raise SetupError(f"{name}: {suite.folder}= must name a folder in "
                              "which it was built")
-        if folder and not (Path(folder) / suite.has).exists():
-            raise SetupError(f"{suite.folder}={folder}: {name} is not there: "
-                             f"no {suite.has}")
+        if folder and not any(Path(folder).glob(suite.has)):
+            raise SetupError(f"{suite.folder}={folder}: {name} is not there, or "
+                             f"was not built: no {suite.has}")
         found[name] = folder
     return found
 

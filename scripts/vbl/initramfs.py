@@ -21,7 +21,8 @@ from pathlib import Path
 from . import cache, tree
 from .cpio import Cpio
 from .errors import SetupError
-from .kernel import run_command, unpack_zstd
+from .kernel import run_command
+from .kernel_folder import unpack_zstd
 
 GUEST_FILES = tree.TREE / "scripts" / "in-guest"
 

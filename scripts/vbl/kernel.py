@@ -7,7 +7,6 @@ all of it is in a folder (kernel_folder.py).
 """
 
 import dataclasses
-import lzma
 import os
 import re
 import shutil
@@ -25,14 +24,6 @@ def _version_key(release):
             for p in re.findall(r"\d+|[a-z]+", release)]
 
 
-def unpack_zstd(data):
-    """Unpack zstd data; older Pythons cannot."""
-    return subprocess.run(["zstd", "-dcq"], input=data, check=True,
-                          stdout=subprocess.PIPE).stdout
-
-
-# Magic numbers of packed kernels, and what unpacks them.
-UNPACK = {b"\xfd7zXZ\0": lzma.decompress, b"\x28\xb5\x2f\xfd": unpack_zstd}
 # The note by which QEMU enters an ELF file: a name of 4 bytes, an address of 4
 # or 8, type 18.
 PVH = [struct.pack("<III", 4, size, 18) + b"Xen\0" for size in (4, 8)]
@@ -89,19 +80,9 @@ class Kernel:
         An emulated CPU takes two seconds to unpack it; the ELF file within
         boots by the PVH entry at once.
         """
-        data = self.image.read_bytes()
-        # Where the boot protocol says that the packed kernel is.
-        start, size = struct.unpack_from("<II", data, 0x248)
-        start += (data[0x1f1] + 1) * 512
-        unpack = next((f for magic, f in UNPACK.items()
-                       if data[start:].startswith(magic)), None)
-        if data[0x202:0x206] != b"HdrS" or not unpack:
-            return self.image
-
         def make(folder):
-            # Its last four bytes are the size of what was packed.
-            plain = unpack(data[start:start + size - 4])
-            if any(note in plain for note in PVH):
+            plain = kernel_folder.unpacked(self.image.read_bytes())
+            if plain and any(note in plain for note in PVH):
                 (folder / "vmlinux").write_bytes(plain)
 
         made = cache.entry("vmlinux", [cache.file_stamp(self.image)], make,

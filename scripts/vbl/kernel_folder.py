@@ -8,10 +8,14 @@ driver can be built for it too.
 """
 
 import dataclasses
+import functools
 import gzip
+import lzma
 import os
 import re
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 from . import cache
@@ -60,13 +64,17 @@ def find(text):
         raise SetupError(f"K={text}: {why}")
 
     if not folder.is_dir():
-        refuse("there is no such folder")
+        refuse("this is no folder" if folder.exists()
+               else "there is no such folder")
     image = next((p for pattern in IMAGES
                   for p in sorted(folder.glob(pattern)) if p.is_file()), None)
     if not image:
         refuse("no kernel here: neither arch/x86/boot/bzImage (make bzImage "
                "modules) nor vmlinuz*")
-    release = release_of(image)
+    try:
+        release = release_of(image)
+    except OSError as e:
+        refuse(f"{image.relative_to(folder)}: {e.strerror}")
     if not release:
         refuse(f"{image.relative_to(folder)} is no Linux kernel for x86")
     # A tree for other kernels may have been built here before: the folder
@@ -90,7 +98,7 @@ def find(text):
     config = next((_config(p) for p in (
         folder / "config", folder / ".config", folder / f"config-{release}",
         folder / f"boot/config-{release}", modules / "config")
-        if p.is_file()), _embedded(image))
+        if p.is_file()), None) or _embedded(image, *cache.file_stamp(image))
     _check(text, config, modules)
     root = cache.entry("tree", [cache.file_stamp(image), str(modules)],
                        lambda to: _link(modules, image, release, to), release)
@@ -118,17 +126,49 @@ def _options(text):
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.M))
 
 
-def _embedded(image):
+@functools.cache
+def _embedded(image, *_stamp):
     """The configuration that a kernel carries (IKCONFIG), or None."""
     data = image.read_bytes()
-    at = data.find(b"IKCFG_ST")
-    if at < 0:
-        return None
     try:
-        text = gzip.decompress(data[at + 8:data.find(b"IKCFG_ED", at)])
-    except (OSError, EOFError):
+        # What is packed may show the mark too, and not what follows.
+        _, found, rest = (unpacked(data) or data).partition(b"IKCFG_ST")
+        if not found:
+            return None
+        return _options(gzip.decompress(rest.partition(b"IKCFG_ED")[0])
+                        .decode())
+    except (OSError, EOFError, ValueError, struct.error, zlib.error,
+            lzma.LZMAError, subprocess.SubprocessError):
         return None
-    return _options(text.decode())
+
+
+def unpack_zstd(data):
+    """Unpack zstd data; older Pythons cannot."""
+    return subprocess.run(["zstd", "-dcq"], input=data, check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def _unpack_gzip(data):
+    # What follows it is cut: gzip has the size in itself.
+    return zlib.decompressobj(31).decompress(data)
+
+
+# Magic numbers of packed kernels, and what unpacks them.
+UNPACK = {b"\xfd7zXZ\0": lzma.decompress, b"\x28\xb5\x2f\xfd": unpack_zstd,
+          b"\x1f\x8b": _unpack_gzip}
+
+
+def unpacked(data):
+    """The ELF file within an image, or None."""
+    if data[0x202:0x206] != b"HdrS":
+        return None
+    # Where the boot protocol says that the packed kernel is.
+    start, size = struct.unpack_from("<II", data, 0x248)
+    start += (data[0x1f1] + 1) * 512
+    # Its last four bytes are the size of what was packed.
+    packed = data[start:start + size - 4]
+    return next((unpack(packed) for magic, unpack in UNPACK.items()
+                 if packed.startswith(magic)), None)
 
 
 def _check(text, config, modules):
@@ -139,7 +179,8 @@ def _check(text, config, modules):
         lacks += [f"CONFIG_{o} ({why})" for o, why in EITHER.items()
                   if config.get(o) not in ("y", "m")]
         # The second port is the one that commands arrive by.
-        if int(config.get("SERIAL_8250_RUNTIME_UARTS", "2")) < 2:
+        uarts = config.get("SERIAL_8250_RUNTIME_UARTS", "2")
+        if not uarts.isdigit() or int(uarts) < 2:
             lacks.append("CONFIG_SERIAL_8250_RUNTIME_UARTS of at least 2")
     else:
         names = {Path(line.partition(":")[0]).name.split(".")[0]

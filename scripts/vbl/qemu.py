@@ -41,11 +41,26 @@ def binary(given=None):
     """The QEMU command as a list: @given, $VBL_QEMU, the one that $Q names, or
     the one in the PATH."""
     words = given or asked_for() or "qemu-system-x86_64"
-    words = shlex.split(words) if isinstance(words, str) else list(words)
+    if isinstance(words, str):
+        words = _split(words)
     path = shutil.which(words[0])
     if not path:
-        raise SetupError(f"{words[0]} not found; run scripts/setup")
+        raise SetupError(f"{words[0]} not found, or no program; "
+                         "run scripts/setup")
     return [path, *words[1:]]
+
+
+def _split(text):
+    """The words of a command; a program whose name has blanks is one."""
+    if os.path.isfile(text) and os.access(text, os.X_OK):
+        return [text]
+    try:
+        words = shlex.split(text)
+    except ValueError as e:
+        raise SetupError(f"VBL_QEMU={text}: {str(e).lower()}") from None
+    if not words:
+        raise SetupError("VBL_QEMU= is no command, only blanks")
+    return words
 
 
 def called(word):
@@ -106,9 +121,13 @@ def has_device(command, name):
 @functools.cache
 def version(path):
     """Version of the QEMU command @path, such as (7, 2, 22)."""
-    got = subprocess.run([path, "--version"], capture_output=True, text=True)
-    found = re.search(r"version (\d+(\.\d+)+)", got.stdout)
-    if not found or "QEMU" not in got.stdout:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True,
+                              text=True, errors="replace").stdout
+    except OSError as e:
+        raise SetupError(f"{path} is no QEMU: {e.strerror}") from None
+    found = re.search(r"version (\d+(\.\d+)+)", said)
+    if not found or "QEMU" not in said:
         raise SetupError(f"{path} is no QEMU: --version gives no version")
     return tuple(int(n) for n in found[1].split("."))
 

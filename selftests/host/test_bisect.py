@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """scripts/bisect-run: what git bisect is told of a tree."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from vbl import TREE
@@ -34,6 +38,14 @@ def look(args):
         return module.BAD if "write-cache=off" in f.read() else module.GOOD
 module.judge_guest = look
 sys.exit(module.answer())
+"""
+# The same, and what the QEMU is that would be run.
+SHOW = """import os, sys
+sys.path.insert(0, "{tool.parent}")
+""" + LOAD + """
+from vbl import qemu
+module.judge_guest = lambda args: print(qemu.binary()[0])
+module.answer()
 """
 TEST = "grep -q back /sys/block/$(disk_of 0000:00:04.0)/cache_type"
 
@@ -80,8 +92,54 @@ def test_cannot_tell(tree, tmp_path):
     assert got.returncode == 125, "a QEMU that does not run says nothing"
     (tmp_path / "build/Makefile").unlink()
     assert "configure the tree once" in bisect(tmp_path, "x").stdout
-    assert bisect(tmp_path).returncode == 125
     assert bisect(tmp_path, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("args, why", [
+    ([], "arguments are required: TEST"),
+    (["--timeout=x", "test"], "invalid float value: 'x'"),
+    (["test_that_there_is_not"], "no test is called 'test_that_there_is_not'"),
+    (["test_( and"], "Wrong expression"),
+], ids=["missing", "number", "nothing", "expression"])
+def test_wrong_at_every_commit(tree, args, why):
+    """It ends the bisection, before anything is built."""
+    top = tree(GOOD)
+    got = bisect(top, *args)
+    assert got.returncode == 128 and why in got.stdout + got.stderr
+    assert not (top / "build/qemu-system-x86_64").exists()
+
+
+def test_end_reaches_what_it_started(tree):
+    """The build does not go on when the user ends the tool."""
+    top = tree(GOOD)
+    (top / "build/Makefile").write_text(
+        "qemu-system-x86_64:\n\techo $$$$ >pid; exec sleep 1000\n")
+    tool = subprocess.Popen([TOOL, "--guest", "true"], cwd=top)
+    pid = top / "build/pid"
+    until = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text().strip()):
+        assert time.monotonic() < until and tool.poll() is None
+        time.sleep(0.05)
+    tool.terminate()
+    status = tool.wait(60)
+    left = Path(f"/proc/{int(pid.read_text())}")
+    if left.exists():
+        os.kill(int(left.name), signal.SIGKILL)
+        pytest.fail("the build goes on")
+    assert status >= 128, "git bisect would go on"
+
+
+def test_folder_with_a_blank(tree, tmp_path):
+    """QEMU's tree may be in one."""
+    tree(GOOD)
+    (tmp_path / "my qemu").mkdir()
+    for name in ("build", "configure", "meson.build", "qemu.sh"):
+        (tmp_path / name).rename(tmp_path / "my qemu" / name)
+    got = subprocess.run(
+        [sys.executable, "-c", SHOW.format(tool=TOOL), "--guest", "true"],
+        cwd=tmp_path / "my qemu", text=True, capture_output=True)
+    assert got.stdout.splitlines()[-1] == \
+        f"{tmp_path}/my qemu/build/qemu-system-x86_64", got
 
 
 @pytest.mark.parametrize("rows, status", [

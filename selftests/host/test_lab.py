@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which kernel, QEMU and driver are used: K=, Q=, VBL_QEMU= and DRIVER=."""
 
+import gzip
+import lzma
 import os
 import re
 import struct
@@ -64,8 +66,9 @@ def test_tree_not_ready(tmp_path):
     tree(tmp_path)
     (tmp_path / "modules.order").unlink()
     assert "run make modules" in refused(tmp_path)
-    tree(tmp_path, SERIAL_8250_RUNTIME_UARTS="1")
-    assert "RUNTIME_UARTS" in refused(tmp_path)
+    for uarts in ("1", "many"):
+        tree(tmp_path, SERIAL_8250_RUNTIME_UARTS=uarts)
+        assert "RUNTIME_UARTS" in refused(tmp_path)
 
 
 def test_modules_without_virtio(tmp_path):
@@ -80,6 +83,47 @@ def test_modules_without_virtio(tmp_path):
         "kernel/drivers/tty/serial/8250/8250.ko\n")
     said = refused(tmp_path)
     assert "lacks CONFIG_VIRTIO_BLK" in said and "VIRTIO_PCI" not in said
+
+
+@pytest.mark.parametrize("pack", [
+    lzma.compress, gzip.compress, lambda data: subprocess.run(
+        ["zstd", "-qc"], input=data, capture_output=True, check=True).stdout,
+    lambda data: data], ids=["xz", "gzip", "zstd", "broken"])
+def test_configuration_inside(tmp_path, pack, request):
+    """A kernel that carries its own is known by it, however it is packed; the
+    modules would not tell that it has no serial console."""
+    image(tmp_path / "vmlinuz")
+    config = "".join(f"CONFIG_{o}=y\n" for o in ALL
+                     if o != "SERIAL_8250_CONSOLE").encode()
+    packed = pack(b"ELF" + b"IKCFG_ST" + gzip.compress(config) + b"IKCFG_ED"
+                  + bytes(100000)) + b"size"
+    if request.node.callspec.id == "broken":
+        packed = b"\xfd7zXZ\0 is no such thing"
+    head = bytearray((tmp_path / "vmlinuz").read_bytes())
+    head[0x1f1] = 7
+    head[0x248:0x250] = struct.pack("<II", 0, len(packed))
+    (tmp_path / "vmlinuz").write_bytes(head + packed)
+    modules = tmp_path / "lib/modules/6.99.0-test"
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("".join(
+        f"kernel/{m}.ko:\n" for m in ("nvme", "ext4", "virtio_pci",
+                                      "virtio_blk", "8250")))
+    if request.node.callspec.id == "broken":
+        assert pick_kernel(f"{tmp_path}/").release == "6.99.0-test"
+    else:
+        assert refused(tmp_path).endswith(
+            "lacks CONFIG_SERIAL_8250_CONSOLE (a console on the serial port)")
+
+
+def test_unreadable_image(tmp_path, monkeypatch):
+    """As those in /boot are for users, on some systems."""
+    image(tmp_path / "vmlinuz")
+
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(kernel_folder, "release_of", denied)
+    assert refused(tmp_path).endswith(": vmlinuz: Permission denied")
 
 
 def test_no_headers(tmp_path):
@@ -120,7 +164,29 @@ def guest(*args, **env):
                           capture_output=True, env={**clean, **env})
 
 
+def test_qemu_in_a_folder_with_a_blank(tmp_path):
+    there = tmp_path / "my qemu"
+    there.mkdir()
+    (there / "qemu").symlink_to(vbl_qemu.binary(["qemu-system-x86_64"])[0])
+    for text in (f"{there}/qemu", f"'{there}/qemu'"):
+        got = guest("check", VBL_QEMU=text)
+        assert got.returncode == 0, got.stderr
+
+
+def test_file_that_does_not_run(tmp_path):
+    """Such as one of another machine."""
+    fake = tmp_path / "qemu"
+    fake.write_bytes(b"\x7fELF\0\xff")
+    fake.chmod(0o755)
+    got = guest("check", VBL_QEMU=str(fake))
+    assert got.returncode == 2
+    assert got.stderr == f"{fake} is no QEMU: Exec format error\n"
+
+
 @pytest.mark.parametrize("env, word", [
+    ({"VBL_QEMU": "qemu 'x"}, "VBL_QEMU=qemu 'x: no closing quotation"),
+    ({"VBL_QEMU": " "}, "VBL_QEMU= is no command"),
+    ({"K": "/bin/true"}, "K=/bin/true: this is no folder"),
     ({"Q": "0.9"}, "Q=0.9: no such QEMU; there are: "),
     ({"Q": "7", "VBL_QEMU": "qemu-system-x86_64"}, "give one of them"),
     ({"VBL_QEMU": "/bin/true"}, "/bin/true is no QEMU"),

@@ -37,6 +37,7 @@ def test_differences():
 
 def test_choice(tmp_path):
     assert list(tests.chosen([], {})) == ["fio", "pgbench"]
+    assert list(tests.chosen(["fio"], os.environ)) == ["fio"]
     (tmp_path / "check").touch()
     assert tests.chosen(["blktests"], {"BLKTESTS": str(tmp_path)}) == {
         "blktests": str(tmp_path)}
@@ -44,7 +45,11 @@ def test_choice(tmp_path):
     for names, folders, word in (
             (["xfs"], {}, "WHAT=xfs: there are: blktests, xfstests"),
             (["xfstests"], {}, "XFSTESTS= must name a folder"),
-            ([], {"LIBURING": str(tmp_path)}, "liburing is not there: no test")):
+            ([], {"LIBURING": str(tmp_path)}, "liburing is not there, or was "
+             "not built: no test/"),
+            # A source without what was made of it.
+            ([], {"XFSTESTS": str(tmp_path)}, "xfstests is not there, or was "
+             "not built: no ltp/fsstress")):
         with pytest.raises(SetupError, match=word):
             tests.chosen(names, folders)
 
@@ -56,6 +61,23 @@ def test_refuses_early():
                               if k != "BLKTESTS"})
     assert got.returncode == 2 and got.stderr.count("\n") == 1
     assert "BLKTESTS= must name a folder" in got.stderr
+    got = subprocess.run([TREE / "scripts/suites.py", "--to=/dev/null/x"],
+                         text=True, capture_output=True)
+    assert got.returncode == 2
+    assert got.stderr == "/dev/null/x: Not a directory\n"
+
+
+@pytest.mark.parametrize("driver, lite, upstream, status", [
+    (None, "passed", "failed", False), (None, "failed", "passed", True),
+    ("upstream", "passed", "failed", True), ("lite", "passed", "failed", False),
+    ("upstream", "failed", "passed", False)])
+def test_status(monkeypatch, tmp_path, capsys, driver, lite, upstream, status):
+    """The driver that was asked for is judged; without one it is ours."""
+    found = {"lite": lite, "upstream": upstream}
+    monkeypatch.setattr(tests, "run", lambda name, d, kernel, image:
+                        ({"a": found[d]}, "\udc80"))
+    assert suites.run("fio", None, driver, None, tmp_path) == status
+    assert ("a: lite " in capsys.readouterr().out) == (driver is None)
 
 
 @pytest.mark.full
