@@ -33,7 +33,7 @@ def source():
     return cache.entry("kselftest", [SOURCE, PARTS], make)
 
 
-def install(tmp_path):
+def install(tmp_path, *more):
     """Link our folder in, and install; the folder that a guest gets."""
     there, to = tmp_path / "linux", tmp_path / "installed"
     shutil.copytree(source(), there)
@@ -41,7 +41,7 @@ def install(tmp_path):
     (selftests / "virtio_lite").symlink_to(TREE / "selftests")
     got = subprocess.run(
         ["make", "-C", str(selftests), "TARGETS=virtio_lite",
-         f"INSTALL_PATH={to}", "install"], text=True,
+         f"INSTALL_PATH={to}", *more, "install"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert got.returncode == 0, got.stdout
     return to
@@ -62,6 +62,21 @@ def test_helpers_are_inside():
                                                  folder.iterdir()}
     for path in (*program.programs(), folder / "lib.sh"):
         assert "../scripts" not in re.sub(r"#.*", "", path.read_text())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("more", ["FORCE_TARGETS=1", "O=out"])
+def test_installs(tmp_path, more):
+    """Also into another folder, and where a failure would be one."""
+    if not shutil.which("rsync"):
+        pytest.skip("make install of the kernel's selftests needs rsync")
+    if more == "O=out":
+        (tmp_path / "out").mkdir()
+        more = f"O={tmp_path}/out"
+    installed = install(tmp_path, more)
+    assert {p.name for p in (installed / "virtio_lite").iterdir()} >= {
+        *(p.name for p in program.programs()), "lib.sh", "vbl.sh", "bind-lite",
+        "lib", "settings", "config"}
 
 
 @pytest.mark.full
