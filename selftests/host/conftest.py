@@ -84,9 +84,10 @@ def pytest_generate_tests(metafunc):
 FIRST = ("test_unit.py", "test_bench.py", "test_fail.py", "test_cells.py",
          "test_programs.py", "test_fuzz.py")
 
-# Files whose cases use one guest, one after another.
-ONE_GUEST = ("test_bench.py", "test_bind.py", "test_takeover.py",
-             "test_tool.py", "test_choice.py")
+# Files whose cases use one guest, or, as lessons do, the same names in /tmp: one
+# after another.
+ONE_WORKER = ("test_bench.py", "test_bind.py", "test_takeover.py",
+              "test_tool.py", "test_choice.py", "test_lessons.py")
 
 # Files with many cases, each of which runs on one kernel only: they take turns,
 # so that every kernel sees half of them. --full runs all on all.
@@ -131,7 +132,7 @@ def _other_turns(items):
 
 
 def _together(item):
-    """Name of the cases that share a guest with @item, or None."""
+    """Name of the cases that one worker runs with @item, or None."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     if "program" in params:
         _, want, kernel = params["program"]
@@ -140,7 +141,7 @@ def _together(item):
         return f"conformance-{params['cast']}"
     if "cell" in params:
         return f"cells-{params['cell'].kernel.series}"
-    if item.path.name in ONE_GUEST:
+    if item.path.name in ONE_WORKER:
         return f"{item.path.stem}-{params.get('kernel', '')}"
     return None
 
