@@ -11,6 +11,7 @@ Fixtures
     stage       scripted devices in a guest, see conform.py
     scripted    one such device, see scripted.py
     several     several such devices at once, see late.py
+    root        a system in a folder, without a guest, see root.py
 
 Marks
     full        only with --full (make check-all)
@@ -35,7 +36,7 @@ from faults import qtest            # noqa: E402
 from vbl import kernel as vbl_kernel, ktap, program, qemu    # noqa: E402
 
 os.environ.setdefault("VBL_CPU", qemu.QUICK_CPU)
-pytest_plugins = ["conform", "scripted", "late"]
+pytest_plugins = ["conform", "scripted", "late", "root"]
 RESULTS = {}            # node id -> passed, failed or skipped
 NOTES = {}              # node id -> what $VBL_RESULTS gets of a test
 

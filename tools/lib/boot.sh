@@ -67,8 +67,8 @@ load_or_note()
 	unset MODPROBE_OPTIONS
 	_said=$(load_lite 2>&1) && [ -d $PCI/drivers/$LITE ] && return
 	[ ! -e $NOTED ] || return
-	: >$NOTED
 	note 3 "disks stay with the kernel's own driver: $(why_not_loaded "$_said")"
+	: >$NOTED
 	return 1
 }
 

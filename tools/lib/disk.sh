@@ -19,12 +19,12 @@ at()
 	dev=$PCI/devices/$1
 }
 
-# value FILE: its first line, or nothing.
+# value FILE: its first line, or nothing. To echo, a backslash is no text.
 value()
 {
 	_line=
 	[ ! -r "$1" ] || IFS= read -r _line <"$1"
-	echo "$_line"
+	printf '%s\n' "$_line"
 } 2>/dev/null
 
 # target LINK: the last part of where a link leads, or nothing.

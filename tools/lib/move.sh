@@ -151,7 +151,7 @@ back()
 	modprobe virtio_pci 2>/dev/null
 	[ -d $PCI/drivers/$UPSTREAM ] ||
 		die "this kernel has no $UPSTREAM driver to give $bdf to"
-	modprobe virtio_blk ||
+	[ -d /sys/bus/virtio/drivers/virtio_blk ] || modprobe virtio_blk ||
 		die "virtio_blk cannot be loaded; $bdf stays where it is"
 	if ! has_it $UPSTREAM; then
 		refuse_other_driver
