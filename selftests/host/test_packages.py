@@ -46,6 +46,8 @@ def test_module(debs, tmp_path):
     assert found == wanted | {"dkms.conf"}
     conf = (tmp_path / source / "dkms.conf").read_text()
     assert f'PACKAGE_VERSION="{version}"' in conf and "uname" not in conf
+    assert f'version="{version}"' in (
+        tmp_path / "usr/lib/virtio-lite/dkms-build").read_text()
     others = {n for n in names if not n.startswith(
         (source, "usr/share/doc/"))}
     assert others == {
