@@ -63,6 +63,9 @@ install: module
 
 # The rule stays while the module is there for another kernel.
 uninstall: kdir-there
+	@test -n "$(RELEASE)" || { \
+		echo "KDIR=$(KDIR): which kernel this is, is not known before it is built" >&2; \
+		exit 1; }
 	find $(DEST)/lib/modules/$(RELEASE)/ -name 'virtio_lite.ko*' -delete
 	$(DEPMOD)
 	test -n "$$(find $(DEST)/lib/modules/ -name 'virtio_lite.ko*')" || \
