@@ -379,7 +379,9 @@ class Guest:
 
     def _take(self, until):
         """One turn of the event loop."""
-        self.process.pump(until)
+        # An answer may have come while a reply of QMP was waited for.
+        if not self.process.answers:
+            self.process.pump(until)
         lines, self.process.answers = self.process.answers, []
         for line in lines:
             words = line.split(b" ")

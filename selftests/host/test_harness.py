@@ -205,6 +205,17 @@ def test_poweroff(boot):
     assert not g.alive
 
 
+def test_answer_comes_with_a_reply(boot):
+    """A command that ends while QMP is asked is not waited for once more."""
+    g = boot(driver=None)
+    job = g.start("echo here")
+    while not g.process.answers:
+        g.qmp("query-status")
+    began = time.monotonic()
+    assert job.wait() == "here\n"
+    assert time.monotonic() - began < 20
+
+
 def test_panic_is_death(boot):
     boot.dirty = True
     g = boot(driver="upstream")
