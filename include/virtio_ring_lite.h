@@ -87,6 +87,12 @@ static inline u64 virtqueue_prepare_rest(const struct virtqueue *vq,
 	return *vring_desc_rest(&desc);
 }
 
+/* Whether what is in the ring has the CPU's byte order; a constant if that is LE. */
+static __always_inline bool vring_is_native(const struct virtqueue *vq)
+{
+	return (__force u16)vring16(vq, 1) == 1;
+}
+
 /**
  * virtqueue_fill_desc() - vring_set_desc() with two stores, in either format
  * @vq: the queue the table is for
@@ -100,13 +106,14 @@ static __always_inline void virtqueue_fill_desc(const struct virtqueue *vq,
 						u64 addr, unsigned long len,
 						u64 rest)
 {
-	desc->addr = vring64(vq, addr);
+	/* Not always vring32(): that would drop bits that are 0. */
+	u64 first = vring_is_native(vq) ? len : (__force u32)vring32(vq, len);
+
 	/* The length is first in memory, whatever half of a word that is. */
-	if (IS_ENABLED(CONFIG_CPU_BIG_ENDIAN))
-		rest += (u64)(__force u32)vring32(vq, len) << 32;
-	else
-		rest += len;
-	*vring_desc_rest(desc) = rest;
+	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+		first <<= 32;
+	desc->addr = vring64(vq, addr);
+	*vring_desc_rest(desc) = rest + first;
 }
 
 /**
@@ -125,8 +132,8 @@ static __always_inline u64 virtqueue_next_rest(const struct virtqueue *vq,
 	if (packed)
 		return rest;
 	/* The number is last in memory: nothing is above it. */
-	if (!IS_ENABLED(CONFIG_CPU_BIG_ENDIAN))
-		return rest + BIT_ULL(48);
+	if (vring_is_native(vq) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return rest + (1ULL << 48);
 	*vring_desc_rest(&desc) = rest;
 	desc.next = vring16(vq, vring16_cpu(vq, desc.next) + 1);
 	return *vring_desc_rest(&desc);

@@ -222,22 +222,26 @@ static void avail_index_wraps_around_65536(struct bed *b)
 	CHECK_EQ(device_avail_idx(&b->dev), 2);
 }
 
-/* A descriptor whose flags were prepared is the same as one that is filled. */
-static void prepared_descriptor_is_the_same(struct bed *b)
+/* Descriptors whose flags were prepared are the same as those that are filled. */
+static void prepared_descriptors_are_the_same(struct bed *b)
 {
-	struct vring_desc table[8] = {}, prepared;
 	u16 flags[] = { VRING_DESC_F_NEXT, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE };
-	unsigned int i;
+	struct vring_desc filled, prepared;
+	unsigned int i, next;
+	u64 rest;
 
 	for (i = 0; i < 2; i++) {
-		u64 rest = virtqueue_prepare_rest(b->vq, 8, flags[i]);
-
-		memset(&prepared, 0xff, sizeof(prepared));
-		virtqueue_set_desc(b->vq, table, 7, 0x1122334455667788,
-				   0x99aabbcc, flags[i]);
-		virtqueue_fill_desc(b->vq, &prepared, 0x1122334455667788,
-				    0x99aabbcc, rest);
-		CHECK(!memcmp(&table[7], &prepared, sizeof(prepared)));
+		rest = virtqueue_prepare_rest(b->vq, 254, flags[i]);
+		for (next = 254; next < 259; next++) {
+			memset(&prepared, 0xff, sizeof(prepared));
+			memset(&filled, 0xff, sizeof(filled));
+			vring_set_desc(b->vq, b->vq->packed, &filled, next,
+				       0x1122334455667788, 0x99aabbcc, flags[i]);
+			virtqueue_fill_desc(b->vq, &prepared, 0x1122334455667788,
+					    0x99aabbcc, rest);
+			CHECK(!memcmp(&filled, &prepared, sizeof(prepared)));
+			rest = virtqueue_next_rest(b->vq, b->vq->packed, rest);
+		}
 	}
 }
 
@@ -371,7 +375,7 @@ const struct bed_test submit_tests[] = {
 	TEST(buffer_is_complete_before_the_index_moves, SPLIT),
 	TEST(barriers_are_those_that_were_negotiated, 0),
 	TEST(avail_index_wraps_around_65536, SPLIT),
-	TEST(prepared_descriptor_is_the_same, 0),
+	TEST(prepared_descriptors_are_the_same, 0),
 	TEST(fields_have_the_byte_order_of_the_device, SPLIT),
 	TEST(notification_is_the_index_of_the_queue, 0),
 	TEST(notification_is_what_the_device_wants, 0),
