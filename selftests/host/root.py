@@ -148,9 +148,10 @@ class Root:
             parents=True, exist_ok=True)
 
     def start(self, command, **options):
-        """Begin a shell command in the system."""
+        """Begin a shell command in the system, which ignores no signal."""
         return subprocess.Popen(
-            [*ALONE, "sh", "-c", ENTER, str(self.top), str(TREE), command],
+            ["env", "--default-signal", *ALONE, "sh", "-c", ENTER,
+             str(self.top), str(TREE), command],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, **options)
 

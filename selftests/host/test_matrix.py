@@ -186,8 +186,9 @@ sys.exit(main(lambda: run.Run("{folder}").all(cells, 2) and 0))
                                             (signal.SIGTERM, 143)])
 def test_ended_by_the_user(tmp_path, number, status):
     """It ends at once, also on a second Ctrl-C, and nothing of it stays."""
+    # A test that runs in the background may have been told to ignore them.
     matrix = subprocess.Popen(
-        [sys.executable, "-c", MATRIX.format(
+        ["env", "--default-signal", sys.executable, "-c", MATRIX.format(
             scripts=TREE / "scripts", starts=STARTS, folder=tmp_path)],
         stdout=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 60
