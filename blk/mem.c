@@ -275,6 +275,14 @@ bool virtblk_has_table(struct virtblk_vq *vvq, unsigned int n)
 	return false;
 }
 
+static __always_inline void virtblk_lend(struct virtblk_req *vbr,
+					 unsigned int table, unsigned int blocks)
+{
+	vbr->table = table;
+	vbr->blocks = blocks;
+	vbr->holds = true;
+}
+
 static bool virtblk_take_blocks(struct virtblk_vq *vvq, unsigned int i,
 				struct virtblk_req *vbr, unsigned int n)
 {
@@ -294,9 +302,7 @@ static bool virtblk_take_blocks(struct virtblk_vq *vvq, unsigned int i,
 		first = __ffs(fit);
 	} while (!atomic_long_try_cmpxchg(&pool->free, &free, free &
 					  ~virtblk_blocks(first, need)));
-	vbr->table = i * BITS_PER_LONG + first;
-	vbr->blocks = need;
-	vbr->holds = true;
+	virtblk_lend(vbr, i * BITS_PER_LONG + first, need);
 	return true;
 }
 
@@ -350,9 +356,7 @@ bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
 	if (likely(n <= pool->block_desc)) {
 		first = virtblk_take_block(pool);
 		if (likely(first >= 0)) {
-			vbr->table = first;
-			vbr->blocks = 1;
-			vbr->holds = true;
+			virtblk_lend(vbr, first, 1);
 			return true;
 		}
 	}
@@ -440,13 +444,27 @@ dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq)
 	return &pool->mapped[first * pool->block_desc];
 }
 
+/* Copy the data of a request to its bounce buffer, or from there. */
+static void virtblk_copy_bounce(struct virtblk_vq *vvq, struct request *rq)
+{
+	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
+	char *buf = virtblk_block(&vvq->bounce, vbr->table);
+	struct req_iterator iter;
+	struct bio_vec bv;
+
+	rq_for_each_segment(bv, rq, iter) {
+		if (op_is_write(req_op(rq)))
+			memcpy_from_bvec(buf, &bv);
+		else
+			memcpy_to_bvec(&bv, buf);
+		buf += bv.bv_len;
+	}
+}
+
 /* Copy short data to a bounce buffer. Returns false if that cannot be done. */
 static bool virtblk_take_bounce(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	struct req_iterator iter;
-	struct bio_vec bv;
-	void *buf;
 	int i;
 
 	if (vbr->blocks || blk_rq_bytes(rq) > VIRTBLK_BOUNCE)
@@ -459,13 +477,8 @@ static bool virtblk_take_bounce(struct virtblk_vq *vvq, struct request *rq)
 	vbr->holds = true;
 	/* See virtblk_return_bounce(). */
 	vbr->status = VIRTIO_BLK_S_UNWRITTEN;
-	buf = virtblk_block(&vvq->bounce, i);
-	if (op_is_write(req_op(rq))) {
-		rq_for_each_segment(bv, rq, iter) {
-			memcpy_from_bvec(buf, &bv);
-			buf += bv.bv_len;
-		}
-	}
+	if (op_is_write(req_op(rq)))
+		virtblk_copy_bounce(vvq, rq);
 	return true;
 }
 
@@ -476,16 +489,9 @@ static bool virtblk_take_bounce(struct virtblk_vq *vvq, struct request *rq)
 static void virtblk_return_bounce(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-	void *buf = virtblk_block(&vvq->bounce, vbr->table);
-	struct req_iterator iter;
-	struct bio_vec bv;
 
-	if (!op_is_write(req_op(rq)) && vbr->status == VIRTIO_BLK_S_OK) {
-		rq_for_each_segment(bv, rq, iter) {
-			memcpy_to_bvec(&bv, buf);
-			buf += bv.bv_len;
-		}
-	}
+	if (!op_is_write(req_op(rq)) && vbr->status == VIRTIO_BLK_S_OK)
+		virtblk_copy_bounce(vvq, rq);
 	vbr->nmapped = 0;
 	atomic_long_or(BIT(vbr->table), &vvq->bounce.free);
 }
@@ -502,13 +508,14 @@ void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
-	const dma_addr_t *mapped = virtblk_mapped(vvq, rq);
 	struct device *dev = virtblk_dma_dev(vvq);
+	const dma_addr_t *mapped;
 
 	if (vbr->nmapped == VIRTBLK_BOUNCED) {
 		virtblk_return_bounce(vvq, rq);
 		return;
 	}
+	mapped = virtblk_mapped(vvq, rq);
 	for (; vbr->nmapped && virtblk_next_piece(&p); vbr->nmapped--)
 		dma_unmap_page(dev, *mapped++, p.bv.bv_len, rq_dma_dir(rq));
 }
@@ -526,12 +533,12 @@ int virtblk_map(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	struct virtblk_piece p = virtblk_no_piece(vvq, rq);
-	dma_addr_t *mapped = virtblk_mapped(vvq, rq);
 	struct device *dev = virtblk_dma_dev(vvq);
-	dma_addr_t addr;
+	dma_addr_t *mapped, addr;
 
 	if (virtblk_take_bounce(vvq, rq))
 		return 0;
+	mapped = virtblk_mapped(vvq, rq);
 	while (virtblk_next_piece(&p)) {
 		addr = dma_map_page(dev, p.bv.bv_page, p.bv.bv_offset,
 				    p.bv.bv_len, rq_dma_dir(rq));

@@ -23,7 +23,8 @@ from vbl.tree import sources
 
 RING = "virtio_ring_lite.c"
 STATUS, FEATURES, CONFIG = "bus/status.c", "bus/features.c", "bus/config.c"
-MODERN, SUBMIT, COMMAND = "pci/modern.c", "blk/submit.c", "blk/command.c"
+MODERN, COMMAND = "pci/modern.c", "blk/command.c"
+ADD, FLUSH = "blk/add.c", "blk/add.h"
 HEADER, QUEUE = "include/virtio_ring_lite.h", "include/virtio_queue.h"
 SPLIT = "test_work and split and not indirect"
 PACKED = "test_work and packed and not indirect"
@@ -78,9 +79,9 @@ MUTANTS = [
            "writew(vq->notify_id + 1, vq->notify);", SPLIT),
     Mutant("reserved-word", "blk/mem.h", "u64 words = type;",
            "u64 words = type | 0x4004ULL << 32;", SPLIT),
-    Mutant("flush-with-sector", SUBMIT, "VIRTIO_BLK_T_FLUSH, 0);",
+    Mutant("flush-with-sector", FLUSH, "VIRTIO_BLK_T_FLUSH, 0);",
            "VIRTIO_BLK_T_FLUSH, 8);", SPLIT),
-    Mutant("unmap-in-discard", SUBMIT,
+    Mutant("unmap-in-discard", ADD,
            "type = VIRTIO_BLK_T_DISCARD, flags = 0;",
            "type = VIRTIO_BLK_T_DISCARD, flags = 1;", SPLIT),
     Mutant("any-status-is-good", "blk/complete.c", "\tswitch (status) {",
