@@ -14,8 +14,11 @@
  * The rest is in blk/:
  *
  *	submit.c	submission of requests; a queue without room waits
+ *	add.c		requests that need more than their slot: many segments,
+ *			ranges, mapped data
  *	command.c	rare requests: secure erase, queries, zones
- *	mem.c		memory of requests: slots, long tables, mapping of their data
+ *	mem.c		memory of requests: slots, pools of long tables
+ *	borrow.c	what a request borrows of it: a long table, mappings of its data
  *	complete.c	completion of requests
  *	queues.c	number and depth of queues, and which CPU uses which
  *	limits.c	the device's configuration, read and validated

@@ -3,7 +3,7 @@
 #ifndef _BLK_ADD_H
 #define _BLK_ADD_H
 
-#include "blk/mem.h"
+#include "blk/borrow.h"
 #include "trace/virtio_lite_trace.h"
 
 void virtblk_traced_queue_rq(struct virtblk_vq *vvq, struct request *rq,

@@ -11,9 +11,9 @@
  * queues, which have no interrupt: a task that waits for a request reaps them
  * (io_uring with IOPOLL; the kernel does not poll for preadv2() with RWF_HIPRI).
  */
+#include "blk/borrow.h"
 #include "blk/command.h"
 #include "blk/complete.h"
-#include "blk/mem.h"
 #include "blk/state.h"
 #include "compat/blk.h"
 #include "trace/virtio_lite_trace.h"

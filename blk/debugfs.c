@@ -20,8 +20,8 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include "blk/borrow.h"
 #include "blk/debugfs.h"
-#include "blk/mem.h"
 #include "trace/virtio_lite_trace.h"
 
 static struct dentry *virtblk_debugfs;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory of the queues, and the part of it that a request borrows. */
+/* Memory of the queues. */
 #ifndef _BLK_MEM_H
 #define _BLK_MEM_H
 
@@ -72,67 +72,21 @@ static __always_inline void virtblk_fill_header(const struct virtqueue *vq,
 	header->sector = vring64(vq, sector);
 }
 
-/**
- * struct virtblk_piece - a piece of a request's data, for a walk through all
- * @bv: the piece: at most as long as one descriptor can be
- * @bio: the bio that it belongs to
- * @iter: start of the piece in @bio
- * @max: largest number of bytes in one descriptor
- */
-struct virtblk_piece {
-	struct bio_vec bv;
-	struct bio *bio;
-	struct bvec_iter iter;
-	u32 max;
-};
-
-/**
- * virtblk_no_piece() - start a walk through the data of a request
- * @vvq: the queue
- * @rq: the request, which has data
- *
- * virtblk_next_piece() finds the first piece, and each further one.
- */
-static inline struct virtblk_piece virtblk_no_piece(const struct virtblk_vq *vvq,
-						    const struct request *rq)
+/* The first pool that was not allocated yet, or NULL. */
+static inline struct virtblk_pool *virtblk_next_pool(struct virtblk_vq *vvq)
 {
-	return (struct virtblk_piece) {
-		.bio = rq->bio,
-		.iter = rq->bio->bi_iter,
-		.max = vvq->max_desc_len,
-	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vvq->pools); i++) {
+		if (!READ_ONCE(vvq->pools[i].nblocks))
+			return &vvq->pools[i];
+	}
+	return NULL;
 }
 
 int virtblk_alloc_mem(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
 void virtblk_init_mem(const struct virtblk *vblk, struct virtblk_vq *vvq);
 void virtblk_free_mem(struct virtblk *vblk, struct virtblk_vq *vvq);
-void virtblk_pools_work(struct work_struct *work);
-bool virtblk_has_table(struct virtblk_vq *vvq, unsigned int n);
-bool virtblk_take_table(struct virtblk_vq *vvq, struct virtblk_req *vbr,
-			unsigned int n);
-const struct vring_desc *virtblk_peek_table(struct virtblk_vq *vvq,
-					    unsigned int table,
-					    unsigned int blocks,
-					    unsigned int *most);
-int virtblk_map(struct virtblk_vq *vvq, struct request *rq);
-dma_addr_t *virtblk_mapped(struct virtblk_vq *vvq, struct request *rq);
-void virtblk_unmap(struct virtblk_vq *vvq, struct request *rq);
-bool virtblk_next_piece(struct virtblk_piece *p);
-void virtblk_restart_queue(struct virtblk_vq *vvq);
-void __virtblk_release(struct virtblk_vq *vvq, struct request *rq);
-void virtblk_forget(struct virtblk_vq *vvq, struct request *rq);
-
-/**
- * virtblk_release() - take back the table and the mappings of a request
- * @vvq: the queue
- * @rq: a request that the device does not own
- */
-static inline void virtblk_release(struct virtblk_vq *vvq, struct request *rq)
-{
-	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
-
-	if (unlikely(vbr->holds))
-		__virtblk_release(vvq, rq);
-}
+bool virtblk_add_pool(struct virtblk *vblk, struct virtblk_vq *vvq, int node);
 
 #endif /* _BLK_MEM_H */

@@ -5,9 +5,10 @@
  */
 #include <linux/crash_dump.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include "blk/borrow.h"
 #include "blk/complete.h"
-#include "blk/mem.h"
 #include "blk/queues.h"
 
 static int virtblk_set_uint(const char *val, const struct kernel_param *kp)
@@ -193,6 +194,30 @@ static int virtblk_alloc_all_mem(struct virtblk *vblk)
 		}
 	}
 	return 0;
+}
+
+/**
+ * virtblk_pools_work() - allocate one more pool for each queue that needs it
+ * @work: pools_work of the disk
+ *
+ * Requests may wait for it, so it does not wait for requests: without memory the
+ * queue does with what it has.
+ */
+void virtblk_pools_work(struct work_struct *work)
+{
+	struct virtblk *vblk = container_of(work, struct virtblk, pools_work);
+	unsigned int flags = memalloc_noio_save(), i;
+	struct virtblk_vq *vvq;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		vvq = &vblk->vqs[i];
+		if (!READ_ONCE(vvq->few_blocks))
+			continue;
+		WRITE_ONCE(vvq->few_blocks, false);
+		if (virtblk_add_pool(vblk, vvq, virtio_queue_node(vblk->vdev, i)))
+			virtblk_restart_queue(vvq);
+	}
+	memalloc_noio_restore(flags);
 }
 
 /**

@@ -8,6 +8,7 @@
 unsigned int virtblk_ring_size(const struct virtblk *vblk);
 int virtblk_init_queues(struct virtblk *vblk);
 void virtblk_del_queues(struct virtblk *vblk);
+void virtblk_pools_work(struct work_struct *work);
 int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
 		      unsigned int index);
 void virtblk_map_queues(struct blk_mq_tag_set *set);

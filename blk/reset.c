@@ -15,11 +15,11 @@
  */
 #include <linux/delay.h>
 #include <linux/module.h>
+#include "blk/borrow.h"
 #include "blk/command.h"
 #include "blk/complete.h"
 #include "blk/evidence.h"
 #include "blk/log.h"
-#include "blk/mem.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 #include "compat/blk.h"
