@@ -180,7 +180,7 @@ static void vp_del_vqs(struct virtio_device *vdev)
  * @vqs: the queues; see struct virtio_transport
  *
  * Section 4.1.5.1.3. Context: may sleep. Return: 0; an error with everything
- * undone and the device reset.
+ * undone. If the device may own queues by then, it is reset.
  */
 static int vp_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 		       struct virtqueue *vqs[])
@@ -227,6 +227,7 @@ static int vp_empty_queue(struct vp_device *vp, unsigned int i)
 	if (size < vq->num || (vp->regs->fixed_size && size != vq->num) ||
 	    vp->regs->notify(vp, vq))
 		return -ENODEV;
+	vq->max = min_t(unsigned int, size, VRING_MAX_SIZE);
 	vring_reset(vq);
 	return 0;
 }

@@ -105,6 +105,30 @@ def test_refused(scripted):
     s.end()
 
 
+def test_device_offers_other_rings(scripted):
+    """After a reset the device has room for fewer slots than before, or for more:
+    what it says then is what counts."""
+    s = scripted(params=PARAMS)
+    s.be(RESET, **DEVICE)
+    assert resize(s, 64)[0]
+    for n, (most, refused) in enumerate(((64, 128), (256, 512)), 1):
+        with s.dev.lock:
+            for q in s.dev.queues:
+                q.max_size = most
+            s.dev.needs_reset()
+        s.sh(f"wait_for 30 grep -qx {n} /sys/block/$D/errors/resets")
+        assert sizes(s) == (64, {64})
+        taken, said = resize(s, refused)
+        assert not taken
+        assert f"too large: the device offers {most}" in said
+        assert errors(s, "resets") == n
+    taken, said = resize(s, 256)
+    assert taken, said
+    assert sizes(s) == (256, {256})
+    s.copy()
+    s.end()
+
+
 class Refuse(Script):
     """Does not do what is asked of its second queue."""
 
