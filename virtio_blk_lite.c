@@ -217,6 +217,8 @@ static void virtblk_del_disk(struct virtblk *vblk)
 	cancel_work_sync(&vblk->cache_work);
 	if (added)
 		del_gendisk(vblk->disk);
+	/* It may have waited for a tag all the time. */
+	cancel_work_sync(&vblk->flush_work);
 	virtblk_disable_recovery(vblk);
 	/* A recovery that began while the queue was frozen may have started it. */
 	cancel_delayed_work_sync(&vblk->disk->queue->requeue_work);
@@ -255,9 +257,10 @@ static int virtblk_probe(struct virtio_device *vdev)
 	INIT_WORK(&vblk->cache_work, virtblk_cache_work);
 	INIT_WORK(&vblk->pools_work, virtblk_pools_work);
 	INIT_WORK(&vblk->recover_work, virtblk_recover_work);
+	INIT_WORK(&vblk->flush_work, virtblk_flush_work);
 	INIT_WORK(&vblk->add_work, virtblk_add_work);
 	init_completion(&vblk->add_done);
-	init_completion(&vblk->flush_done);
+	init_waitqueue_head(&vblk->flush_wait);
 	dev_set_drvdata(&vdev->dev, vblk);
 
 	err = virtblk_read_limits(vdev, &vblk->limits);

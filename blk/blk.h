@@ -322,7 +322,10 @@ enum virtblk_state {
  *	     previous scan
  * @scanned: jiffies of the last scan, or 0
  * @check_mem: memory that a check reads data to
- * @flush_done: completes when the flush before sleep or shutdown has ended
+ * @flush_work: flushes the cache before sleep or shutdown
+ * @flush_asked: how often that was asked for
+ * @flush_done: @flush_asked when the last flush began that has ended
+ * @flush_wait: who waits for @flush_done
  * @add_work: adds the disk, which reads its partitions
  * @add_done: completes when @add_work has ended
  * @add_err: result of @add_work
@@ -364,7 +367,10 @@ struct virtblk {
 	u32 younger[VIRTBLK_KINDS];
 	unsigned long scanned;
 	struct virtio_mem check_mem;
-	struct completion flush_done;
+	struct work_struct flush_work;
+	u32 flush_asked;
+	u32 flush_done;
+	wait_queue_head_t flush_wait;
 	struct work_struct add_work;
 	struct completion add_done;
 	int add_err;

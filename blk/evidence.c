@@ -94,12 +94,14 @@ static int virtblk_alloc_check(struct virtblk_vq *vvq)
  * virtblk_alloc_evidence() - allocate memory for scans and checks
  * @vblk: the disk; its queues and tags are allocated
  *
- * A queue with few slots has none for the check, only scans. Return: 0 or
+ * A queue with few slots has none for the check, only scans; so has one whose
+ * descriptors are too short for the block that a check reads. Return: 0 or
  * -ENOMEM; virtblk_free_evidence() undoes it, also after an error.
  */
 int virtblk_alloc_evidence(struct virtblk *vblk)
 {
-	bool check = vblk->nslots > vblk->tag_set.queue_depth;
+	bool check = vblk->nslots > vblk->tag_set.queue_depth &&
+		     vblk->limits.logical <= vblk->limits.max_desc_len;
 	struct virtblk_vq *vvq;
 	unsigned int i;
 

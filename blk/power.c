@@ -3,8 +3,10 @@
  * Events from outside of the driver: the device is removed, its PCI function is
  * reset (FLR, AER), the system sleeps or shuts down.
  */
+#include <linux/suspend.h>
 #include "blk/log.h"
 #include "blk/power.h"
+#include "blk/queues.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 #include "compat/blk.h"
@@ -77,12 +79,21 @@ void virtblk_reset_done(struct virtio_device *vdev, int err)
 	virtblk_end_recovery(vblk, err);
 }
 
-static void virtblk_flush_end(struct bio *bio)
+/**
+ * virtblk_flush_work() - flush the cache of the device
+ * @work: vblk->flush_work
+ *
+ * A flush needs a tag, and a device that is silent may have them all. So whoever
+ * cannot wait without end has this work wait for one.
+ */
+void virtblk_flush_work(struct work_struct *work)
 {
-	struct virtblk *vblk = bio->bi_private;
+	struct virtblk *vblk = container_of(work, struct virtblk, flush_work);
+	u32 asked = READ_ONCE(vblk->flush_asked);
 
-	bio_put(bio);
-	complete(&vblk->flush_done);
+	blkdev_issue_flush(vblk->disk->part0);
+	WRITE_ONCE(vblk->flush_done, asked);
+	wake_up(&vblk->flush_wait);
 }
 
 /*
@@ -91,35 +102,50 @@ static void virtblk_flush_end(struct bio *bio)
  */
 static void virtblk_flush_cache(struct virtblk *vblk)
 {
-	struct bio *bio;
+	u32 asked = vblk->flush_asked + 1;
 
 	if (!READ_ONCE(vblk->added) || READ_ONCE(vblk->state) != VIRTBLK_LIVE ||
 	    !vblk->limits.writeback)
 		return;
-	bio = bio_alloc(vblk->disk->part0, 0, REQ_OP_WRITE | REQ_PREFLUSH,
-			GFP_NOIO);
-	bio->bi_private = vblk;
-	bio->bi_end_io = virtblk_flush_end;
-	reinit_completion(&vblk->flush_done);
-	submit_bio(bio);
-	if (!wait_for_completion_timeout(&vblk->flush_done, SLEEP_WAIT))
+	WRITE_ONCE(vblk->flush_asked, asked);
+	queue_work(system_unbound_wq, &vblk->flush_work);
+	if (!wait_event_timeout(vblk->flush_wait,
+				READ_ONCE(vblk->flush_done) == asked, SLEEP_WAIT))
 		virtblk_warn(vblk, "the cache was not flushed within %u seconds\n",
 			     SLEEP_WAIT / HZ);
 }
 
-static bool virtblk_drain(struct virtblk *vblk)
+/* Returns false if requests are still in flight after @wait jiffies. */
+static bool virtblk_drain(struct virtblk *vblk, unsigned long wait, bool quiesce)
 {
 	struct request_queue *q = vblk->disk->queue;
 	unsigned int memflags = compat_start_freeze(q);
-	bool drained;
+	bool drained = blk_mq_freeze_queue_wait_timeout(q, wait) > 0;
 
-	drained = blk_mq_freeze_queue_wait_timeout(q, SLEEP_WAIT) > 0;
-	if (!drained)
-		virtblk_warn(vblk, "requests are in flight for %u seconds: taking them back\n",
-			     SLEEP_WAIT / HZ);
-	blk_mq_quiesce_queue(q);
+	if (quiesce)
+		blk_mq_quiesce_queue(q);
 	compat_unfreeze_queue(q, memflags);
 	return drained;
+}
+
+/*
+ * Flush and quiesce. A write that comes back after the flush has begun would stay
+ * in the cache, so those in flight are waited for before it. Returns false if there
+ * are requests in flight.
+ */
+static bool virtblk_flush_and_quiesce(struct virtblk *vblk)
+{
+	bool drained = virtblk_drain(vblk, SLEEP_WAIT, false);
+
+	virtblk_flush_cache(vblk);
+	return virtblk_drain(vblk, drained ? SLEEP_WAIT : 0, true);
+}
+
+/* Do CPUs go offline while the system sleeps? They do not in suspend-to-idle. */
+static bool virtblk_cpus_go(void)
+{
+	return num_online_cpus() > 1 &&
+	       pm_suspend_target_state != PM_SUSPEND_TO_IDLE;
 }
 
 /**
@@ -127,7 +153,8 @@ static bool virtblk_drain(struct virtblk *vblk)
  * @vdev: the device
  * @keeps: the device may be suspended and keep its state
  *
- * A device that cannot be suspended is reset. Context: may sleep. Return: 0.
+ * A device that cannot be suspended is reset. Context: may sleep. Return: 0;
+ * -EBUSY, with the disk live, if requests in flight keep CPUs from going offline.
  */
 int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 {
@@ -137,8 +164,16 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 	/* virtblk_reset_prepare() has quiesced the disk; virtblk_restore() ends that. */
 	if (vblk->paused)
 		return 0;
-	virtblk_flush_cache(vblk);
-	drained = virtblk_drain(vblk);
+	drained = virtblk_flush_and_quiesce(vblk);
+	if (!drained && virtblk_cpus_go() && virtblk_queues_need_cpus(vblk)) {
+		virtblk_err(vblk, "requests are in flight for %u seconds, and their CPUs would wait for them: the system cannot sleep\n",
+			    SLEEP_WAIT / HZ);
+		blk_mq_unquiesce_queue(vblk->disk->queue);
+		return -EBUSY;
+	}
+	if (!drained)
+		virtblk_warn(vblk, "requests are in flight for %u seconds: taking them back\n",
+			     SLEEP_WAIT / HZ);
 	if (!virtblk_claim(vblk, VIRTBLK_RECOVERING))
 		return 0;
 	vblk->paused = true;

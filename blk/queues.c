@@ -307,3 +307,25 @@ void virtblk_map_queues(struct blk_mq_tag_set *set)
 			map->mq_map[cpu] = map->queue_offset + i;
 	}
 }
+
+/**
+ * virtblk_queues_need_cpus() - do the CPUs that are online use several queues
+ * @vblk: the disk
+ *
+ * The last CPU of a queue goes offline only when each request of the queue has
+ * ended. Return: true if a queue loses its CPUs when all but one go offline.
+ */
+bool virtblk_queues_need_cpus(const struct virtblk *vblk)
+{
+	const struct blk_mq_queue_map *map = vblk->tag_set.map;
+	unsigned int i, cpu, first = cpumask_first(cpu_online_mask);
+
+	for (i = 0; i < vblk->tag_set.nr_maps; i++) {
+		for_each_online_cpu(cpu) {
+			if (map[i].nr_queues &&
+			    map[i].mq_map[cpu] != map[i].mq_map[first])
+				return true;
+		}
+	}
+	return false;
+}

@@ -225,6 +225,26 @@ def lose_check(s, ring, feature):
     return job
 
 
+@pytest.mark.full
+@rings
+def test_check_with_short_descriptors(scripted, ring):
+    """A block is longer than a descriptor may be: the check of a late request
+    is none that the device has to refuse."""
+    s = scripted(params=SOON)
+    s.be(MODERN + RING[ring] + ("BLK_SIZE_MAX",),
+         config={"blk_size": 4096, "size_max": 2048},
+         script=HoldRequests(OUT, limit=1, hold=False))
+    s.dev.script.hold = True
+    job = s.g.start(ALONE["write"].format(s.name))
+    s.dev.wait(lambda d: d.held, 20, "a write to hold")
+    # A check would be sent at the second time-out of it.
+    s.g.sh(f"wait_for 20 grep -qx 1 /sys/block/{s.name}/errors/slow")
+    time.sleep(2)
+    s.dev.release()
+    job.wait(20)
+    s.end()
+
+
 def finds_the_next(s):
     """A write that is lost later is found, with no other to compare it with."""
     with s.dev.lock:
