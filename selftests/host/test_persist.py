@@ -3,6 +3,7 @@
 boot do with files, in a system that is a folder."""
 
 import subprocess
+import sys
 import time
 
 import pytest
@@ -192,6 +193,52 @@ def test_not_written(loaded, how):
         assert r.read(CHOICES) == "all\n"
         assert r.read("tmp/calls") is None
         assert r.read(f"{CHOICES}.new") is None
+
+
+# -- who has a disk open -----------------------------------------------------
+
+# Registers a file of that name with a ring, and keeps the ring only.
+RING = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ring = libc.syscall(425, 4, ctypes.create_string_buffer(120))
+if ring < 0:
+    sys.exit(3)
+fd = os.open(sys.argv[1], os.O_RDONLY)
+files = (ctypes.c_int * 2)(-1, fd)
+if libc.syscall(427, ring, 2, files, 2) < 0:
+    sys.exit(3)
+os.close(fd)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name, held", [("vdb", True), ("xvdb", False),
+                                        ("vdb1", False)])
+def test_ring(root, tmp_path, name, held):
+    """A disk that is registered with a ring of io_uring, and not open else."""
+    r = root
+    r.disk(BDF, "vdb")
+    (tmp_path / name).touch()
+    with subprocess.Popen([sys.executable, "-c", RING, tmp_path / name],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as job:
+        if job.stdout.readline() != "held\n":
+            pytest.skip("this system allows no io_uring")
+        said = f"vdb open in process {job.pid} ("
+        assert (said in r.sh("virtio-lite list")) is held
+        job.stdin.close()
+
+
+def test_container(root):
+    """Where the processes of others are not seen, nothing is said to be free."""
+    r = root
+    r.disk(BDF, "vdb")
+    for command in "check vdb", "check", "bind vdb", "unbind vdb":
+        line = complaint(r, "unshare --pid --fork sh -c 'mount -t proc none "
+                         f"/proc; exec virtio-lite {command}'")
+        assert "PID namespace" in line
 
 
 # -- the initramfs ------------------------------------------------------------
