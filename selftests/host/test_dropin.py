@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from dropin import cases, images, packages
+from dropin import cases, images, look, packages
 from root import ALONE
 
 
@@ -32,6 +32,15 @@ def test_installs_itself():
     assert got.returncode == 0, got.stderr
     before, after = got.stdout.split("after\n")
     assert sorted(after.split()) == sorted(before.split())
+
+
+def test_same_in_lsblk():
+    """What lsblk shows of a file that may differ may differ as well; what it shows
+    of others may not."""
+    assert look.not_allowed(["+ sysfs vda queue/nr_requests 255",
+                             '+ lsblk vda1 RQ-SIZE="255"']) == []
+    other = ['+ lsblk vda RA="1"', '+ lsblk vda XRQ-SIZE="1"']
+    assert look.not_allowed(other) == other
 
 
 @pytest.mark.full
