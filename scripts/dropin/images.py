@@ -296,7 +296,8 @@ fi
 echo COMPRESSLEVEL=1 >/mnt/etc/initramfs-tools/conf.d/level
 [ {modules} = most ] || echo MODULES={modules} \
     >/mnt/etc/initramfs-tools/conf.d/modules
-for f in dev proc sys run; do mount --rbind /$f /mnt/$f; done
+# Slaves: else the umount below takes what is in them from this system, too.
+for f in dev proc sys run; do mount --rbind --make-rslave /$f /mnt/$f; done
 chroot /mnt update-initramfs -u
 chroot /mnt grub-install --target=i386-pc $d
 chroot /mnt update-grub

@@ -3,6 +3,7 @@
 boot do with files, in a system that is a folder."""
 
 import subprocess
+import sys
 import time
 
 import pytest
@@ -192,6 +193,181 @@ def test_not_written(loaded, how):
         assert r.read(CHOICES) == "all\n"
         assert r.read("tmp/calls") is None
         assert r.read(f"{CHOICES}.new") is None
+
+
+# -- who has a disk open -----------------------------------------------------
+
+# Registers a file of that name with a ring, and keeps the ring only.
+RING = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ring = libc.syscall(425, 4, ctypes.create_string_buffer(120))
+if ring < 0:
+    sys.exit(3)
+fd = os.open(sys.argv[1], os.O_RDONLY)
+files = (ctypes.c_int * 2)(-1, fd)
+if libc.syscall(427, ring, 2, files, 2) < 0:
+    sys.exit(3)
+os.close(fd)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name, held", [("vdb", True), ("xvdb", False),
+                                        ("vdb1", False)])
+def test_ring(root, tmp_path, name, held):
+    """A disk that is registered with a ring of io_uring, and not open else."""
+    r = root
+    r.disk(BDF, "vdb")
+    (tmp_path / name).touch()
+    with subprocess.Popen([sys.executable, "-c", RING, tmp_path / name],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as job:
+        if job.stdout.readline() != "held\n":
+            pytest.skip("this system allows no io_uring")
+        said = f"vdb open in process {job.pid} ("
+        assert (said in r.sh("virtio-lite list")) is held
+        job.stdin.close()
+
+
+def test_container(root):
+    """Where the processes of others are not seen, nothing is said to be free."""
+    r = root
+    r.disk(BDF, "vdb")
+    for command in "check vdb", "check", "bind vdb", "unbind vdb":
+        line = complaint(r, "unshare --pid --fork sh -c 'mount -t proc none "
+                         f"/proc; exec virtio-lite {command}'")
+        assert "PID namespace" in line
+
+
+# -- the initramfs ------------------------------------------------------------
+
+# As initramfs-tools has it: no error of a copy is told. That of Debian 12 copies
+# at once, and with what a module depends on.
+COPIES = r"""
+manual_add_modules()
+{
+    modprobe "$@" | while read -r what file _; do
+        mkdir -p "$DESTDIR${file%/*}"
+        cp "$file" "$DESTDIR$file" 2>/dev/null || continue
+    done
+}
+"""
+# That of Debian 13: mkinitramfs copies later.
+COLLECTS = r"""
+manual_add_modules()
+{
+    echo "$@" >>/tmp/collected
+}
+apply_add_modules() { false; }
+"""
+DEPENDS = r"""#!/bin/sh
+for m; do
+    case $m in
+    virtio_blk) echo "builtin virtio"
+        echo "insmod /lib/modules/6.1.0-9/virtio_ring.ko" ;;
+    virtio_lite) ;;
+    *) continue ;;
+    esac
+    echo "insmod /lib/modules/6.1.0-9/$m.ko"
+done
+"""
+MODULES = ("virtio_ring", "virtio_blk", "virtio_lite")
+LIB = "usr/lib/virtio-lite"
+# What the initramfs has to have while all disks are chosen.
+PARTS = ["scripts/init-top/0-virtio-lite", CHOICES,
+         *(f"{LIB}/{n}" for n in ("disk.sh", "choice.sh", "boot.sh", "boot")),
+         "usr/lib/udev/rules.d/59-virtio-lite.rules",
+         *(f"lib/modules/6.1.0-9/{m}.ko" for m in MODULES)]
+
+
+@pytest.fixture
+def hooked(root):
+    """With the hook of initramfs-tools, and a choice."""
+    r = root
+    for name in "usr/share", "usr/lib/udev":
+        (r.top / name).unlink(missing_ok=True)
+    r.write("usr/share/initramfs-tools/hook-functions", COPIES)
+    r.tool("modprobe", DEPENDS)
+    for m in MODULES:
+        r.write(f"usr/lib/modules/6.1.0-9/{m}.ko", m * 5000)
+    r.write("usr/lib/udev/rules.d/59-virtio-lite.rules", "# rule\n" * 300)
+    r.write(CHOICES, "all\n")
+    r.sh(f"mkdir -p /{LIB}; cp /src/tools/lib/*.sh /src/tools/boot /{LIB}/")
+    return r
+
+
+def hook(r, room):
+    """(exit status, output, parts that are as they should be) of the hook in a
+    file system of @room KiB, into which mkinitramfs copied the script."""
+    status, out = r.status(f"""
+        mkdir /tmp/initrd; mount -t tmpfs -o size={room}k none /tmp/initrd
+        export DESTDIR=/tmp/initrd version=6.1.0-9 MODULESDIR=/lib/modules/6.1.0-9
+        mkdir -p $DESTDIR/scripts/init-top
+        cp /src/tools/initramfs/init-top $DESTDIR/{PARTS[0]}
+        status=0; sh /src/tools/initramfs/hook || status=$?
+        mkdir -p /{PARTS[0].rpartition('/')[0]}
+        cp /src/tools/initramfs/init-top /{PARTS[0]}
+        for f in {' '.join(PARTS)}; do
+            ! cmp -s /$f $DESTDIR/$f || echo "has $f"; done
+        umount /tmp/initrd; rmdir /tmp/initrd; exit $status""")
+    lines = out.splitlines()
+    return (status, [x for x in lines if not x.startswith("has ")],
+            [x[4:] for x in lines if x.startswith("has ")])
+
+
+def test_no_room(hooked):
+    """An initramfs has all that a boot needs; or it is none, and it is said."""
+    seen = []
+    for room in range(16, 400, 12):
+        status, out, has = hook(hooked, room)
+        seen.append(status)
+        if status:
+            assert any(x.startswith("E: virtio-lite: cannot copy") and
+                       "no room" in x for x in out), out
+        else:
+            assert (out, has) == ([], PARTS), room
+    # With more room nothing fails that did not.
+    assert set(seen) == {0, 1} and seen == sorted(seen, reverse=True)
+
+
+def test_no_script(hooked):
+    """mkinitramfs copied the script that runs at boot, and it has no text."""
+    hooked.tool("cp", "#!/bin/sh\ncase $* in *init-top*) : >\"$2\" ;; "
+                "*) exec /usr/bin/cp \"$@\" ;; esac\n")
+    status, out, _ = hook(hooked, 1000)
+    assert status == 1 and "cannot copy 0-virtio-lite" in out[-1]
+
+
+def test_copied_later(hooked):
+    """Debian 13 copies modules after the hooks: they are not missed here."""
+    r = hooked
+    r.write("usr/share/initramfs-tools/hook-functions", COLLECTS)
+    status, out, has = hook(r, 1000)
+    assert (status, out) == (0, [])
+    assert has == [p for p in PARTS if not p.endswith(".ko")]
+    assert r.read("tmp/collected") == "virtio_pci virtio_blk\nvirtio_lite\n"
+
+
+# What dracut's module asks dracut for, as "hostonly: drivers".
+ASKS = """
+    instmods() { echo "${hostonly:-any host}: $*"; }
+    hostonly=yes kernel=6.1.0-9 initdir=/tmp/initrd
+    . /src/tools/dracut/module-setup.sh
+    check && installkernel"""
+
+
+@pytest.mark.parametrize("choice", ["all\n", None])
+def test_dracut_drivers(root, choice):
+    """For this host only, and while no disk is on it: upstream's driver is there,
+    for no other module of dracut's need be."""
+    r = root
+    if choice:
+        r.write(CHOICES, choice)
+    assert r.sh(f"bash -c '{ASKS}'").splitlines() == [
+        "any host: virtio_pci virtio_blk",
+        *(["any host: -c virtio_lite"] if choice else [])]
 
 
 # -- packages ----------------------------------------------------------------

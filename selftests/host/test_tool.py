@@ -129,6 +129,10 @@ USES = {
              "used as swap"),
     "open": ("sleep 1000 <$disk & echo $! >/tmp/pid", "kill $(cat /tmp/pid)",
              "open in process"),
+    "namespace": ("unshare -m -p -f sleep 1000 <$disk & "
+                  "wait_for 20 pidof sleep; pidof sleep >/tmp/pid",
+                  "kill -9 $(cat /tmp/pid); "
+                  "wait_for 20 sh -c '! pidof unshare'", "open in process"),
     "loop": ("losetup /dev/loop0 $disk", "losetup -d /dev/loop0",
              "held by block/loop0"),
     "lazy": ("mkfs.ext4 -q $disk; mount $disk /mnt; exec 8>/mnt/f; "

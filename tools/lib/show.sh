@@ -202,6 +202,7 @@ can_move()
 check()
 {
 	need_root "see who uses a disk"
+	need_all_processes
 	if [ -n "$1" ]; then
 		find_disk "$1"
 		can_move

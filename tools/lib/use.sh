@@ -53,7 +53,28 @@ opener()
 		esac
 		is_block "$f" "$2" && echo "$f" && return
 	done
+	in_ring "$1" && return
 	grep -ls " /dev/$1\$" /proc/[0-9]*/maps | head -n 1
+}
+
+# in_ring NAME: the ring of io_uring in which it is registered, whether or not it
+# is open beside that. The kernel tells what the file is called, and no numbers.
+in_ring()
+{
+	find /proc/[0-9]*/fd -lname 'anon_inode:*io_uring*' 2>/dev/null |
+		sed 's,/fd/,/fdinfo/,' | while read -r ring; do
+			grep -lsE "^ *[0-9]+: (.*/)?$1\$" "$ring"
+		done | grep -m 1 .
+}
+
+# Whether /proc has the processes of this whole system: those of the first PID
+# namespace, whose number is always this one, or of a kernel without namespaces.
+sees_all()
+{
+	case $(readlink /proc/1/ns/pid || readlink /proc/self/ns/pid) in
+	'' | 'pid:[4026531836]') ;;
+	*) false ;;
+	esac
 }
 
 # Device mapper and RAID, further disks of btrfs, loop devices.
