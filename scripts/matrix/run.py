@@ -7,6 +7,7 @@ a test that then passes is one that flaps.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import signal
@@ -30,6 +31,20 @@ WHAT_RUNS = ("scripts", "selftests", "tools")
 
 class Stopped(Exception):
     """The time is over, or the matrix was ended."""
+
+
+@contextlib.contextmanager
+def _patient():
+    """One more Ctrl-C does nothing. It comes to the main thread only, and only
+    that one can say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, impatient)
 
 
 class Run:
@@ -80,16 +95,13 @@ class Run:
 
     def _end(self, every):
         """Begin nothing more, and end what runs."""
-        impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with _patient():
             with self.lock:
                 self.over, running = True, list(self.running)
             for one in every:
                 one.cancel()
             for process in running:
                 end(process)
-        finally:
-            signal.signal(signal.SIGINT, impatient)
 
     def _left(self):
         return None if self.until is None else \

@@ -2,6 +2,7 @@
 """make matrix: that it continues, keeps its time, hides no second try, and that
 what other programs read of it is well formed."""
 
+import concurrent.futures
 import dataclasses
 import errno
 import json
@@ -156,8 +157,11 @@ def test_tree_changed_meanwhile(fake, tmp_path, monkeypatch):
     told = fake(WRITES)
     one = run.Run(tmp_path, say=lambda _: None)
     monkeypatch.setattr(run, "tree_state", lambda: "another")
-    with pytest.raises(SetupError, match="the tree was changed meanwhile"):
-        one.all([cell(), cell("cells"), cell("faults")], 1)
+    cells = [cell(), cell("cells"), cell("faults")]
+    # In any thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, \
+            pytest.raises(SetupError, match="the tree was changed meanwhile"):
+        pool.submit(one.all, cells, 1).result()
     assert len({of for of, _ in told}) == 1
     assert not list(tmp_path.glob("*.json"))
 
