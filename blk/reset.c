@@ -393,14 +393,18 @@ static bool virtblk_is_silent(struct request *rq, void *data)
 	return true;
 }
 
-/*
- * Wait until the device has written the status of every request of a queue, which
+/**
+ * virtblk_may_reset_vq() - can a queue be reset alone
+ * @vvq: the queue, which is quiesced
+ *
+ * Wait until the device has written the status of every request of the queue, which
  * is the last that it writes of a request. It must not touch requests after a
  * reset of the queue, but QEMU's disks continue with those that they have begun,
  * and would write to memory that has another user by then. A reset of the device
- * ends them. Returns false if a status is missing.
+ * ends them. Context: may sleep, up to QUEUE_RESET_WAIT. Return: false if a status
+ * is missing, unless the parameter trust_queue_reset says that it does not matter.
  */
-static bool virtblk_wait_answers(struct virtblk_vq *vvq)
+bool virtblk_may_reset_vq(struct virtblk_vq *vvq)
 {
 	unsigned long end = jiffies + QUEUE_RESET_WAIT;
 	struct virtblk_silent silent = { .vvq = vvq };
@@ -412,7 +416,7 @@ static bool virtblk_wait_answers(struct virtblk_vq *vvq)
 		if (!silent.n)
 			return true;
 		if (time_after(jiffies, end))
-			return false;
+			return READ_ONCE(trust_queue_reset);
 		usleep_range(1000, 2000);
 	}
 }
@@ -444,7 +448,7 @@ bool virtblk_reset_vq(struct virtblk_vq *vvq)
 	int err;
 
 	virtblk_quiesce_vq(vvq);
-	if (!virtblk_wait_answers(vvq) && !READ_ONCE(trust_queue_reset))
+	if (!virtblk_may_reset_vq(vvq))
 		return false;
 
 	virtblk_hold_completion(vvq);

@@ -21,6 +21,7 @@ void virtblk_unquiesce(struct virtblk *vblk);
 int virtblk_finish_reset(struct virtblk *vblk, int err);
 void virtblk_end_recovery(struct virtblk *vblk, int err);
 void virtblk_resume_service(struct virtblk *vblk);
+bool virtblk_may_reset_vq(struct virtblk_vq *vvq);
 bool virtblk_reset_vq(struct virtblk_vq *vvq);
 
 #endif /* _BLK_RESET_H */

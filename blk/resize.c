@@ -94,6 +94,18 @@ static int virtblk_try_rings(struct virtblk *vblk, bool *swapped)
 	return err;
 }
 
+/* The check of a late request may be in flight (blk/evidence.c). */
+static bool virtblk_may_exchange(struct virtblk *vblk)
+{
+	unsigned int i;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		if (!virtblk_may_reset_vq(&vblk->vqs[i]))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Claim the disk, and exchange the rings. The queue is frozen and quiesced. After
  * an error the disk has its first rings, or is dead or paused.
@@ -106,6 +118,10 @@ static int virtblk_exchange_rings(struct virtblk *vblk)
 	if (!virtblk_claim(vblk, VIRTBLK_RESIZING))
 		return READ_ONCE(vblk->state) == VIRTBLK_DEAD ? -ENODEV : -EBUSY;
 	virtblk_disable_events(vblk);
+	if (!virtblk_may_exchange(vblk)) {
+		virtblk_resume_service(vblk);
+		return -EBUSY;
+	}
 	err = virtblk_try_rings(vblk, &swapped);
 	if (!err) {
 		virtblk_init_all_mem(vblk);

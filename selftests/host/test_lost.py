@@ -214,9 +214,10 @@ class Forgetful(HoldRequests):
         return value
 
 
-def lose_check(s, ring, feature):
+def lose_check(s, ring, feature, **device):
     """Have a write, and its check, held by the device; (the write's job)."""
-    s.be(MODERN + RING[ring] + (feature,), script=Forgetful(hold=False))
+    s.be(MODERN + RING[ring] + (feature,), script=Forgetful(hold=False),
+         **device)
     s.dev.script.hold = True
     job = s.g.start(ALONE["write"].format(s.name))
     s.dev.wait(lambda d: len(d.held) == 2, 20 * time_scale(), "the check")
@@ -267,6 +268,24 @@ def test_check_of_a_queue_that_was_reset(scripted, ring):
     job.wait(20)
     assert count(s.g, s.name, "queue_resets") == 1
     s.g.sh(f"echo auto >{PARAMS}/timeout_action")
+    finds_the_next(s)
+
+
+@pytest.mark.full
+@rings
+def test_check_while_rings_change(scripted, ring):
+    """No ring is exchanged while the device may still answer a check."""
+    s = scripted(params=SOON + " queue_depth=16")
+    job = lose_check(s, ring, "RING_RESET", config={"seg_max": 30})
+    s.dev.release(s.dev.held[0])
+    job.wait(20)
+    for taken in (False, True):
+        status, out = s.g.status(f"echo 64 >/sys/block/{s.name}/ring_size",
+                                 timeout=30)
+        assert taken is not bool(status), out
+        assert bool(s.dev.log.find("queue reset")) is taken
+        s.dev.release()
+    assert count(s.g, s.name, "resets") == 0
     finds_the_next(s)
 
 
