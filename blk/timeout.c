@@ -119,14 +119,20 @@ unsigned int virtblk_request_timeout(void)
 	return READ_ONCE(request_timeout) * HZ;
 }
 
+/* @n time-outs of the disk, in jiffies. A user may set an io_timeout of weeks. */
+static u32 virtblk_timeouts(const struct request *rq, u32 n)
+{
+	return min_t(u64, (u64)rq->q->rq_timeout * n, U32_MAX);
+}
+
 /**
  * virtblk_lost_timeout() - when a lost completion was found for certain, in jiffies
  * @rq: a request of the disk
  */
 u32 virtblk_lost_timeout(const struct request *rq)
 {
-	return rq->q->rq_timeout *
-	       max(READ_ONCE(lost_timeouts), READ_ONCE(stall_timeouts));
+	return virtblk_timeouts(rq, max(READ_ONCE(lost_timeouts),
+					READ_ONCE(stall_timeouts)));
 }
 
 /* How long a late request has been in flight, in jiffies. */
@@ -142,7 +148,7 @@ static u32 virtblk_stall(struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 
-	return rq->q->rq_timeout * (1 + vbr->replays) * READ_ONCE(stall_timeouts);
+	return virtblk_timeouts(rq, READ_ONCE(stall_timeouts) * (1 + vbr->replays));
 }
 
 /* Age at which evidence decides, in jiffies: lost_timeouts minus time to reset. */
@@ -152,7 +158,7 @@ static u32 virtblk_patience(struct request *rq)
 	u32 stall = READ_ONCE(stall_timeouts);
 	u32 lost = max(READ_ONCE(lost_timeouts), stall);
 
-	return rq->q->rq_timeout * (1 + vbr->replays) * (stall + lost) / 2;
+	return virtblk_timeouts(rq, (stall + lost) * (1 + vbr->replays)) / 2;
 }
 
 /*
@@ -213,7 +219,7 @@ static bool virtblk_is_overdue(struct request *rq)
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	u32 limit = vbr->replays ? BOUNDED_REPLAY : READ_ONCE(stall_timeouts);
 
-	return virtblk_age(rq) >= rq->q->rq_timeout * limit;
+	return virtblk_age(rq) >= virtblk_timeouts(rq, limit);
 }
 
 /* Warn when a request is first late, and when the number of time-outs doubles. */
