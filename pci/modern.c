@@ -246,9 +246,17 @@ struct vp_cap {
 /* No more capabilities fit into config space: a longer list is circular. */
 #define VP_MAX_CAPS	((PCI_CFG_SPACE_SIZE - PCI_STD_HEADER_SIZEOF) / 4)
 
+/* Kernels with NO_IOPORT_MAP, Debian's for armhf, map no I/O space. */
+static bool vp_can_map(struct pci_dev *pdev, u8 bar)
+{
+	return IS_ENABLED(CONFIG_HAS_IOPORT_MAP) ||
+	       !(pci_resource_flags(pdev, bar) & IORESOURCE_IO);
+}
+
 /*
  * Find the first usable capability of a type (PCI-CAP-01 to 04). One whose
- * structure is outside of its BAR, too short or misaligned is skipped.
+ * structure is outside of its BAR, too short, misaligned, or in a BAR that cannot
+ * be mapped is skipped.
  */
 static bool vp_find_cap(struct pci_dev *pdev, u8 type, u32 min_len, u32 align,
 			struct vp_cap *cap)
@@ -260,7 +268,8 @@ static bool vp_find_cap(struct pci_dev *pdev, u8 type, u32 min_len, u32 align,
 	     pos = pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR)) {
 		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_OFF_TYPE, &cfg_type);
 		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_OFF_BAR, &cap->bar);
-		if (cfg_type != type || cap->bar >= PCI_STD_NUM_BARS)
+		if (cfg_type != type || cap->bar >= PCI_STD_NUM_BARS ||
+		    !vp_can_map(pdev, cap->bar))
 			continue;
 		pci_read_config_dword(pdev, pos + VIRTIO_PCI_CAP_OFF_OFFSET, &cap->offset);
 		pci_read_config_dword(pdev, pos + VIRTIO_PCI_CAP_OFF_LENGTH, &cap->length);
