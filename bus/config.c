@@ -21,8 +21,8 @@ u64 virtio_cread(struct virtio_device *vdev, unsigned int off, unsigned int len)
 
 	if (off + len <= end)
 		return vdev->regs->get_config(vdev, off, len);
-	dev_warn_once(vdev->dev.parent,
-		      "config space ends at %u, before the field at %u\n", end, off);
+	virtio_warn_ratelimited(vdev, "config space ends at %u, before the field at %u\n",
+				end, off);
 	return 0;
 }
 

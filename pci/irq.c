@@ -242,8 +242,8 @@ int vp_map_vectors(struct vp_device *vp)
 	if (vp->regs->set_config_vector(vp, 0) != 0) {
 		if (vp->nvectors > 1)
 			return -EBUSY;
-		dev_notice_once(&vp->pdev->dev,
-				"device refuses a vector for config changes: they go unseen\n");
+		virtio_notice_ratelimited(&vp->vdev,
+					  "device refuses a vector for config changes: they go unseen\n");
 	}
 	for (i = 0; i < vp->nvqs; i++) {
 		vp->regs->select(vp, i);

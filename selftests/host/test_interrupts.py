@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 from device import Device, Script, scene
+from device.pci import usual_caps
 from faults.load import Busy
 from scripted import MODERN, BadId
 from vbl.disk import Disk
@@ -168,6 +169,21 @@ class NoConfigVector(Script):
 
     def vector(self, dev, name, vector):
         return 0xffff if name == "config_vector" else vector
+
+
+@pytest.mark.full
+def test_said_of_each_device(scripted):
+    """What one device lacks is said again of the next one."""
+    s = scripted(device={"vectors": 1, "intx": False, "config_length": 36,
+                         "caps": usual_caps(config=36)})
+    s.be()
+    for _ in range(2):
+        mark = s.g.dmesg_mark("the next device")
+        s.be(MODERN + ("BLK_DISCARD",), script=NoConfigVector())
+        said = s.g.dmesg_since(mark)
+        assert "a vector for config changes: they go unseen" in said
+        assert "config space ends at 36, before the field at" in said
+        s.end()
 
 
 FEW = {"one vector": (1, Script), "refused": (1, NoConfigVector),
