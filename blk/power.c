@@ -3,8 +3,10 @@
  * Events from outside of the driver: the device is removed, its PCI function is
  * reset (FLR, AER), the system sleeps or shuts down.
  */
+#include <linux/suspend.h>
 #include "blk/log.h"
 #include "blk/power.h"
+#include "blk/queues.h"
 #include "blk/reset.h"
 #include "blk/state.h"
 #include "compat/blk.h"
@@ -139,12 +141,20 @@ static bool virtblk_flush_and_quiesce(struct virtblk *vblk)
 	return virtblk_drain(vblk, drained ? SLEEP_WAIT : 0, true);
 }
 
+/* Do CPUs go offline while the system sleeps? They do not in suspend-to-idle. */
+static bool virtblk_cpus_go(void)
+{
+	return num_online_cpus() > 1 &&
+	       pm_suspend_target_state != PM_SUSPEND_TO_IDLE;
+}
+
 /**
  * virtblk_freeze() - ->freeze: flush, quiesce, and suspend or reset the device
  * @vdev: the device
  * @keeps: the device may be suspended and keep its state
  *
- * A device that cannot be suspended is reset. Context: may sleep. Return: 0.
+ * A device that cannot be suspended is reset. Context: may sleep. Return: 0;
+ * -EBUSY, with the disk live, if requests in flight keep CPUs from going offline.
  */
 int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 {
@@ -155,6 +165,12 @@ int virtblk_freeze(struct virtio_device *vdev, bool keeps)
 	if (vblk->paused)
 		return 0;
 	drained = virtblk_flush_and_quiesce(vblk);
+	if (!drained && virtblk_cpus_go() && virtblk_queues_need_cpus(vblk)) {
+		virtblk_err(vblk, "requests are in flight for %u seconds, and their CPUs would wait for them: the system cannot sleep\n",
+			    SLEEP_WAIT / HZ);
+		blk_mq_unquiesce_queue(vblk->disk->queue);
+		return -EBUSY;
+	}
 	if (!drained)
 		virtblk_warn(vblk, "requests are in flight for %u seconds: taking them back\n",
 			     SLEEP_WAIT / HZ);

@@ -307,3 +307,29 @@ void virtblk_map_queues(struct blk_mq_tag_set *set)
 			map->mq_map[cpu] = map->queue_offset + i;
 	}
 }
+
+/**
+ * virtblk_queues_need_cpus() - has a queue requests that keep its CPUs online
+ * @vblk: the disk
+ *
+ * The last CPU of a queue goes offline only when each request of the queue has
+ * ended, also those that wait for the scheduler. Return: true if a queue with
+ * requests loses its CPUs when all but one go offline.
+ */
+bool virtblk_queues_need_cpus(const struct virtblk *vblk)
+{
+	unsigned int i, last = cpumask_first(cpu_online_mask);
+	const struct blk_mq_hw_ctx *hctx;
+	struct blk_mq_tags *tags;
+
+	for (i = 0; i < vblk->nvqs; i++) {
+		hctx = vblk->vqs[i].hctx;
+		if (!hctx || cpumask_test_cpu(last, hctx->cpumask) ||
+		    !cpumask_intersects(hctx->cpumask, cpu_online_mask))
+			continue;
+		tags = hctx->sched_tags ?: hctx->tags;
+		if (tags && sbitmap_any_bit_set(&tags->bitmap_tags.sb))
+			return true;
+	}
+	return false;
+}

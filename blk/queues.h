@@ -12,5 +12,6 @@ void virtblk_pools_work(struct work_struct *work);
 int virtblk_init_hctx(struct blk_mq_hw_ctx *hctx, void *data,
 		      unsigned int index);
 void virtblk_map_queues(struct blk_mq_tag_set *set);
+bool virtblk_queues_need_cpus(const struct virtblk *vblk);
 
 #endif /* _BLK_QUEUES_H */

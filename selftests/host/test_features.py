@@ -562,10 +562,11 @@ def test_suspend_stuck(scripted):
     s = scripted(kernel="6.12")
     s.be(MODERN, queues=2, script=HoldRequests(OUT, hold=False))
     s.dev.script.hold = True
-    # Who waits for it may not keep the system awake either.
+    # Who waits for it may not keep the system awake either, nor may the CPU that
+    # uses its queue: it stays online.
     job = s.g.start(f"fio --name=s --filename=/dev/{s.name} --thread --bs=4k "
-                    "--ioengine=libaio --rw=write --size=4k --direct=1 "
-                    "--buffer_pattern=0xab")
+                    "--cpus_allowed=0 --ioengine=libaio --rw=write --size=4k "
+                    "--direct=1 --buffer_pattern=0xab")
     s.dev.wait(lambda d: d.held, 60)
     s.dev.script.hold = False
     s.g.sh(SLEEP, timeout=120)

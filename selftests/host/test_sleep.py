@@ -13,6 +13,10 @@ from scripted import scene
 __all__ = ["several"]
 
 full = pytest.mark.full
+# CPUs but the first go offline, and come back.
+CPUS = ("echo processors >/sys/power/pm_test; echo deep >/sys/power/mem_sleep; "
+        "echo mem >/sys/power/state; status=$?; "
+        "echo none >/sys/power/pm_test; exit $status")
 
 
 class Order(HoldRequests):
@@ -57,6 +61,24 @@ def good(s, job):
     job.wait(60)
     scene.copy(s.g, s.disks["one"])
     s.end()
+
+
+@full
+def test_queue_of_an_offline_cpu(several, kernel):
+    """Requests that do not end belong to the queue of a CPU, which does not go
+    offline before they have: the system says so and stays awake."""
+    s = several({"one": HoldRequests(OUT, hold=False)}, kernel=kernel, queues=2,
+                suspend=True)
+    s.bind()
+    job = writes(s, 4, "--size=16k --iodepth=4 --cpus_allowed=1")
+    assert {r.queue.index for r in s.devs["one"].held} == {1}
+    mark = s.g.dmesg_mark("sleep")
+    sleep = s.g.start(CPUS)
+    sleep.wait(90, check=False)
+    assert sleep.status, "it slept"
+    assert "the system cannot sleep" in s.g.dmesg_since(mark)
+    let_go(s)
+    good(s, job)
 
 
 @full
