@@ -212,8 +212,8 @@ matrix-compare:
 		exit 2; }
 	@$(PYTHON) scripts/matrix.py compare "$(OLD)" "$(NEW)"
 
-# Other people's tests; BLKTESTS, XFSTESTS and LIBURING are folders.
-export BLKTESTS XFSTESTS LIBURING
+# Other people's tests; BLKTESTS, XFSTESTS and LIBURING are folders, ONLY some tests.
+export BLKTESTS XFSTESTS LIBURING ONLY
 suites: setup chosen
 	@$(PYTHON) scripts/suites.py $(if $(WHAT),--what $(WHAT)) \
 		$(if $(TO),--to "$(TO)")
@@ -323,7 +323,7 @@ help:
 	@echo "             in TO=matrix-results; KERNELS=, QEMUS=, DRIVERS=, PARTS= lists"
 	@echo "  matrix-compare OLD=folder NEW=folder  what newly fails, passes, flaps, got slower"
 	@echo "  suites     other people's tests on both drivers, and what differs; WHAT=fio,pgbench;"
-	@echo "             BLKTESTS=, XFSTESTS=, LIBURING= folders with what was built"
+	@echo "             BLKTESTS=, XFSTESTS=, LIBURING= folders with what was built; ONLY=tests"
 	@echo "  scripts/bisect-run TEST  for git bisect run in a kernel's tree, or QEMU's"
 	@echo
 	@echo "Q=7.2 chooses a QEMU by its version, VBL_QEMU=command any other."

@@ -5,7 +5,8 @@
     scripts/suites.py [-k KERNEL] [--what NAME,...] [--driver D] [--to FOLDER]
 
 pgbench and fio come from Debian; BLKTESTS=, XFSTESTS= and LIBURING= name folders
-in which the others were built. Nothing is fetched of those.
+in which the others were built. Nothing is fetched of those. ONLY= has words for
+the one that is chosen instead of its usual tests.
 """
 
 import argparse
@@ -25,7 +26,8 @@ DRIVERS = ("lite", "upstream")
 def one(name, driver, kernel, image, to):
     """Run a suite; {test: outcome}. A guest that dies is an outcome too."""
     try:
-        found, text = tests.run(name, driver, kernel, image)
+        found, text = tests.run(name, driver, kernel, image,
+                                os.environ.get("ONLY", ""))
     except GuestError as e:
         found, text = {"the guest": "failed"}, str(e)
     path = to / f"{name}-{driver}.log"
@@ -78,7 +80,8 @@ def run(name, folder, driver, kernel, to):
     if not driver:
         print("".join(f"  {line}\n" for line in differences(of) or
                       ["no difference"]), end="", flush=True)
-    return not all(of.values()) or "failed" in of[driver or "lite"].values()
+    return not all(of.values()) or not {"failed", tests.HANGS}.isdisjoint(
+        of[driver or "lite"].values())
 
 
 if __name__ == "__main__":

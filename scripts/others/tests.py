@@ -3,13 +3,16 @@
 
 import dataclasses
 import re
+import shlex
 import typing
 from pathlib import Path
 
-from vbl import Disk, SetupError
+from vbl import Disk, GuestHung, SetupError
 
 from . import system
 
+# A test that began, and said no more.
+HANGS = "did not end"
 PG = "/usr/lib/postgresql/15/bin"
 
 
@@ -19,7 +22,8 @@ class Suite:
 
     folder  the variable that names the folder with it; None: Debian's package
     has     a file that the folder has once it was built, maybe a pattern
-    script  run by bash in the system, where $A and $B are the two disks
+    script  run by bash in the system, where $A and $B are the two disks, and
+            $ONLY is what the user wants of a suite that has a folder
     read    {test: outcome} of its output
     """
 
@@ -31,9 +35,10 @@ class Suite:
 
 
 def blktests(text):
-    """Lines such as: block/003 (do something)    [passed]"""
-    return {test: how for test, how in re.findall(
-        r"^(\w+/\d+)\b.*\[(passed|failed|not run)\]", text, re.M)}
+    """Lines such as: block/003 (do something)    [passed], each after one
+    without the end."""
+    return {test: how or HANGS for test, how in re.findall(
+        r"^(\w+/\d+)\b(?:.*\[(passed|failed|not run)\])?", text, re.M)}
 
 
 def xfstests(text):
@@ -53,39 +58,41 @@ def xfstests(text):
 
 
 def marked(text):
-    """Lines of our own: RESULT name status."""
-    return {test: {"0": "passed", "77": "not run"}.get(status, "failed")
-            for test, status in re.findall(r"^RESULT (\S+) (\d+)$", text,
-                                           re.M)}
+    """Lines of our own: RESULT name status, maybe after START name."""
+    return {test: {"": HANGS, "0": "passed", "77": "not run"}.get(
+        status, "failed") for test, status in re.findall(
+            r"^(?:START|RESULT) (\S+)(?: (\d+))?$", text, re.M)}
 
 
 SUITES = {
     # Only what is run on a device that one names; the rest makes its own.
-    "blktests": Suite("BLKTESTS", "check", """
+    "blktests": Suite("BLKTESTS", "src/discontiguous-io", """
         cd /suite && echo "TEST_DEVS=($A)" >config && echo "TIMEOUT=60" >>config
-        ./check --quick=60 $(grep -l ^test_device tests/block/* |
-            sed s,tests/,,) 2>&1""", blktests),
+        ./check --quick=60 ${ONLY:-$(grep -l ^test_device tests/block/* |
+            sed s,tests/,,)}""", blktests, 15),
     "xfstests": Suite("XFSTESTS", "ltp/fsstress", """
         cd /suite; mkdir -p /t /s
         for fs in ext4 xfs btrfs; do
             echo == $fs; mkfs.$fs $A >/dev/null 2>&1 || mkfs.$fs -f $A || continue
             FSTYP=$fs TEST_DEV=$A TEST_DIR=/t SCRATCH_DEV=$B SCRATCH_MNT=/s \\
-                ./check -g quick 2>&1; umount /t /s 2>/dev/null
+                ./check ${ONLY:--g quick}; umount /t /s 2>/dev/null
         done""", xfstests, 360),
     # A test that takes a device is one that has it as its argument.
     "liburing": Suite("LIBURING", "test/*.t", """
-        cd /suite/test; for t in $(grep -l "argc > 1" *.c | sed s/.c$//); do
+        cd /suite/test
+        for t in ${ONLY:-$(grep -l "argv.1." *.c | sed s/.c$//)}; do
             [ -x $t.t ] || continue
-            timeout 60 ./$t.t $A; echo RESULT $t $?; done 2>&1""", marked),
+            echo START $t; timeout -k 5 60 ./$t.t $A; echo RESULT $t $?
+        done""", marked),
     "fio": Suite(None, None, """
         for engine in io_uring libaio psync; do for rw in randwrite write; do
         timeout 120 fio --name=x --filename=$A --size=32M --direct=1 --rw=$rw \\
             --bsrange=512-256k --iodepth=16 --ioengine=$engine --verify=crc32c \\
-            --verify_fatal=1 --thread 2>&1
+            --verify_fatal=1 --thread
         echo RESULT $engine-$rw $?; done; done
         timeout 120 fio --name=x --filename=$A --size=32M --direct=1 \\
             --rw=randread --iodepth=16 --ioengine=io_uring --fixedbufs \\
-            --registerfiles --hipri=0 2>&1; echo RESULT io_uring-fixed $?""",
+            --registerfiles --hipri=0; echo RESULT io_uring-fixed $?""",
                  marked),
     "pgbench": Suite(None, None, f"""
         mkfs.ext4 -q -F $A && mkdir -p /db && mount $A /db && mkdir /db/data &&
@@ -96,9 +103,9 @@ SUITES = {
         pg pg_ctl -D /db/data -w -l /tmp/pg.log -o "-c listen_addresses=" \\
             start >/dev/null 2>&1
         echo RESULT start $?
-        pg createdb bench; pg pgbench -i -q -s 1 bench 2>&1
+        pg createdb bench; pg pgbench -i -q -s 1 bench
         echo RESULT pgbench-init $?
-        pg pgbench -c 4 -T 20 bench 2>&1; echo RESULT pgbench $?
+        pg pgbench -c 4 -T 20 bench; echo RESULT pgbench $?
         pg pg_ctl -D /db/data -m fast stop >/dev/null; echo RESULT stop $?
         umount /db && e2fsck -fn $A >/dev/null 2>&1; echo RESULT e2fsck $?
         """, marked),
@@ -108,7 +115,8 @@ SUITES = {
 def chosen(names, folders):
     """{name: folder or None} of what is run; raises in one line.
 
-    Without names: all that need no folder, and all whose folder is given.
+    Without names: all that need no folder, and all whose folder is given. ONLY=
+    in @folders is for one suite.
     """
     for name in names:
         if name not in SUITES:
@@ -126,20 +134,33 @@ def chosen(names, folders):
             raise SetupError(f"{suite.folder}={folder}: {name} is not there, or "
                              f"was not built: no {suite.has}")
         found[name] = folder
+    only = folders.get("ONLY")
+    if only and not (len(found) == 1 and all(found.values())):
+        raise SetupError(f"ONLY={only}: tests of one suite that has a folder; "
+                         f"chosen with WHAT=: {', '.join(found)}")
     return found
 
 
-def run(name, driver, kernel, image):
+def run(name, driver, kernel, image, only=""):
     """(outcomes, the complete output) of a suite with a driver."""
     suite = SUITES[name]
     disks = [Disk(size="1G"), Disk(size="1G")]
     with system.guest(kernel, driver, disks, image) as g:
         system.enter(g, image)
         a, b = (f"/dev/{g.dev(n)}" for n in range(2))
-        g.put("/root/sys/tmp/run", suite.script.encode(), mode=0o755)
-        # What hangs is killed in the guest, so that the rest is known.
-        out = g.sh(system.command("timeout -k 10 %d bash /tmp/run"
-                                  % (suite.minutes * 60), A=a, B=b),
-                   timeout=suite.minutes * 60 + 60, check=False)
-        log = g.sh("dmesg", check=False)
+        script = f"A={a} B={b} ONLY={shlex.quote(only)}\n{suite.script}"
+        g.put("/root/sys/tmp/run", script.encode(), mode=0o755)
+        # What hangs is killed in the guest, so that the rest is known; what
+        # cannot be killed leaves its output in a file.
+        job = g.start(system.command(
+            f"timeout -k 10 {suite.minutes * 60} bash /tmp/run "
+            ">/tmp/out 2>&1 </dev/null"))
+        try:
+            job.wait(suite.minutes * 60 + 60, check=False)
+        except GuestHung as e:
+            hung = f"\n{e}"
+        else:
+            hung = ""
+        out = g.sh("cat /root/sys/tmp/out") + hung
+        log = g.sh("dmesg")
     return suite.read(out), out + "\n--- kernel log\n" + log

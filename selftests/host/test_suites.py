@@ -18,13 +18,18 @@ def test_reads():
         "    runtime    ...  2.1s\nblock/011 => vda (x)   [failed]\n") == {
             "block/001": "not run", "block/003": "passed",
             "block/011": "failed"}
+    assert tests.blktests("block/003 => vda (run various)\nblock/003 => vda "
+                          "(run various)      [passed]\nblock/011 => vda (x)\n"
+                          ) == {"block/003": "passed",
+                                "block/011": "did not end"}
     assert tests.xfstests(
         "== ext4\ngeneric/001 5s ...  6s\ngeneric/003       [not run] no x\n"
         "generic/009 - output mismatch (see x)\n== xfs\ngeneric/001        7s\n"
         ) == {"ext4 generic/001": "passed", "ext4 generic/003": "not run",
               "ext4 generic/009": "failed", "xfs generic/001": "passed"}
-    assert tests.marked("x\nRESULT a 0\nRESULT b 77\nRESULT c 124\n") == {
-        "a": "passed", "b": "not run", "c": "failed"}
+    assert tests.marked("x\nRESULT a 0\nSTART b\nRESULT b 77\nSTART c\n"
+                        "RESULT c 124\nSTART d\n") == {
+        "a": "passed", "b": "not run", "c": "failed", "d": "did not end"}
 
 
 def test_differences():
@@ -38,11 +43,15 @@ def test_differences():
 def test_choice(tmp_path):
     assert list(tests.chosen([], {})) == ["fio", "pgbench"]
     assert list(tests.chosen(["fio"], os.environ)) == ["fio"]
-    (tmp_path / "check").touch()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/discontiguous-io").touch()
     assert tests.chosen(["blktests"], {"BLKTESTS": str(tmp_path)}) == {
         "blktests": str(tmp_path)}
     assert "blktests" in tests.chosen([], {"BLKTESTS": str(tmp_path)})
     for names, folders, word in (
+            ([], {"ONLY": "block/003", "BLKTESTS": str(tmp_path)},
+             "ONLY=block/003: tests of one suite .*: blktests, fio, pgbench"),
+            (["fio"], {"ONLY": "x"}, "ONLY=x: tests of one suite .*: fio"),
             (["xfs"], {}, "WHAT=xfs: there are: blktests, xfstests"),
             (["xfstests"], {}, "XFSTESTS= must name a folder"),
             ([], {"LIBURING": str(tmp_path)}, "liburing is not there, or was "
@@ -70,11 +79,11 @@ def test_refuses_early():
 @pytest.mark.parametrize("driver, lite, upstream, status", [
     (None, "passed", "failed", False), (None, "failed", "passed", True),
     ("upstream", "passed", "failed", True), ("lite", "passed", "failed", False),
-    ("upstream", "failed", "passed", False)])
+    ("upstream", "failed", "passed", False), (None, tests.HANGS, "passed", True)])
 def test_status(monkeypatch, tmp_path, capsys, driver, lite, upstream, status):
     """The driver that was asked for is judged; without one it is ours."""
     found = {"lite": lite, "upstream": upstream}
-    monkeypatch.setattr(tests, "run", lambda name, d, kernel, image:
+    monkeypatch.setattr(tests, "run", lambda name, d, kernel, image, only:
                         ({"a": found[d]}, "\udc80"))
     assert suites.run("fio", None, driver, None, tmp_path) == status
     assert ("a: lite " in capsys.readouterr().out) == (driver is None)
