@@ -14,7 +14,7 @@ from vbl import Disk, Guest, cache, initramfs, lab, suites
 PACKAGES = ("base-files,base-passwd,bash,dash,coreutils,util-linux,sed,grep,"
             "mount,gawk,findutils,diffutils,perl-base,procps,psmisc,kmod,udev,bc,"
             "e2fsprogs,xfsprogs,btrfs-progs,attr,acl,fio,bsdextrautils,"
-            "postgresql,mawk,hostname,netbase,file,pciutils,quota,"
+            "postgresql,mawk,hostname,netbase,file,pciutils,quota,bsdutils,"
             "xfsdump,libaio1,liburing2,libcap2-bin,python3-minimal")
 MODULES = ("overlay", "xfs", "btrfs", "dm_mod", "null_blk", "loop")
 # The guest lays / of the system over the image, and keeps what is written in
