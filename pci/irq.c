@@ -189,6 +189,8 @@ static int vp_alloc_one(struct vp_device *vp, unsigned int type)
 static void vp_release_vectors(struct vp_device *vp)
 {
 	pci_free_irq_vectors(vp->pdev);
+	/* Nobody answers the line any more, which other devices may share. */
+	pci_intx(vp->pdev, 0);
 	kfree(vp->groups);
 	vp->groups = NULL;
 	vp->nvectors = 0;
@@ -366,8 +368,6 @@ static int vp_alloc_irqs(struct vp_device *vp, enum vp_layout layout)
 	case VP_ONE:
 		return vp_alloc_one(vp, PCI_IRQ_MSIX);
 	default:
-		/* Nobody would answer it. */
-		pci_intx(vp->pdev, 0);
 		vp->timed = true;
 		return 0;
 	}

@@ -14,6 +14,7 @@ full = pytest.mark.full
 CPU1 = "/sys/devices/system/cpu/cpu1/online"
 # Bus mastering is bit 2 of the command register of a PCI function.
 MASTER = 4
+INTX_OFF = 0x400
 
 
 def command_register(g, bdf):
@@ -260,6 +261,28 @@ def test_line_asserted_for_ever(place, kernel):
         dev.asserted = False
     scene.unbind(g, dev)
     assert not dev.check.breaches, dev.check.report()
+
+
+@full
+@pytest.mark.parametrize("vectors", [2, 0])
+def test_line_is_off_without_driver(boot, kernel, vectors):
+    """Nobody would answer the line of a function that was given back, and other
+    devices may share it. Another driver gets it on."""
+    g = boot(kernel=kernel, driver=None,
+             disks=[Disk(transport="modern", vectors=vectors)])
+    bdf = g.bdf(0)
+    at = f"/sys/bus/pci/devices/{bdf}"
+    scene.load(g, "lite")
+    scene.load(g, "upstream")
+    g.sh(f"echo {bdf} >{at}/driver/unbind")
+    for driver in ("lite", "upstream", "lite"):
+        g.sh(f"echo {scene.DRIVERS[driver]} >{at}/driver_override; "
+             f"echo {bdf} >/sys/bus/pci/drivers_probe")
+        g.sh(f"dd if=/dev/$(disk_of {bdf}) of=/dev/null bs=4k count=8 "
+             "iflag=direct")
+        assert vectors or not command_register(g, bdf) & INTX_OFF
+        g.sh(f"echo {bdf} >{at}/driver/unbind")
+        assert driver == "upstream" or command_register(g, bdf) & INTX_OFF
 
 
 # -- CPUs that come and go ---------------------------------------------------
