@@ -141,19 +141,25 @@ class Run:
         results, figures = self._execute(cell)
         bad = [r for r in results if r["outcome"] == "failed"]
         if bad:
-            self._again(cell, bad)
+            # A part that ended early: what the first try did not come to.
+            known = {r["test"] for r in results}
+            second, again = self._again(cell, bad)
+            results += [r for test, r in second.items() if test not in known]
+            figures = figures or again
         return {"results": results, "figures": figures}
 
     def _again(self, cell, bad):
-        """Try those that failed once more, and note both tries."""
+        """Try those that failed once more, and note both tries; ({test: result}
+        of the second one, its figures)."""
         each = [[r["test"]] for r in bad] if cell.part == "faults" else \
             [[r["test"] for r in bad]]
-        second = {}
+        second, figures = {}, []
         for tests in each:
             # A part that ended early has no single test to try.
             only = None if cell.part in tests else tests
-            for r in self._execute(cell, only)[0]:
-                second[r["test"]] = r
+            results, more = self._execute(cell, only)
+            second.update((r["test"], r) for r in results)
+            figures += more
         for r in bad:
             other = second.get(r["test"])
             if r["test"] == cell.part and not other and second:
@@ -163,6 +169,7 @@ class Run:
                           else "did not run again"]
             if other and other["outcome"] != "failed":
                 r["outcome"] = "flaps"
+        return second, figures
 
     def _execute(self, cell, only=None):
         with tempfile.TemporaryDirectory(prefix="vbl-matrix-") as tmp:

@@ -254,6 +254,17 @@ def test_part_ends_early(fake, tmp_path, code, why):
     assert last["tries"][1].startswith("failed: ended early")
 
 
+def test_part_ends_early_once(fake, tmp_path):
+    """What the second try gave of the tests that never ran is kept."""
+    mark = tmp_path / "mark"
+    fake(f"import os\nif not os.path.exists({str(mark)!r}):\n"
+         f"    open({str(mark)!r}, 'w')\n    print('killed', flush=True)\n"
+         "    os._exit(9)\n" + WRITES.replace('"first"', '"never"'))
+    of = run.Run(tmp_path / "to", say=lambda _: None).all([cell()], 1)
+    assert [(r["test"], r["outcome"]) for r in of[cell()]["results"]] == [
+        ("programs", "flaps"), ("a", "passed"), ("b", "passed")]
+
+
 def test_default_kernels_differ(monkeypatch):
     """The newest that setup made may be of an installed series."""
     one, other = (Kernel(f"7.2.{n}-test", None) for n in (1, 2))
