@@ -11,7 +11,8 @@ import time
 
 import pytest
 from vbl import (TREE, CommandFailed, Disk, Guest, GuestDied, GuestHung,
-                 QemuFailed, SetupError, cache, ktap, pick_kernel, program)
+                 QemuFailed, SetupError, cache, ktap, pick_kernel, program,
+                 qemu)
 
 
 # -- results -----------------------------------------------------------------
@@ -221,6 +222,31 @@ def test_panic_is_death(boot):
     g = boot(driver="upstream")
     with pytest.raises(GuestDied, match="sysrq triggered crash"):
         g.sh("echo c >/proc/sysrq-trigger")
+
+
+@pytest.mark.parametrize("release, again", [("7.2.0", True), ("8.1.0", False)])
+def test_boots_again(monkeypatch, tmp_path, release, again):
+    """A guest that dies while it boots is booted again, with a word about it, if
+    its emulator is known for that."""
+    real = qemu.binary()[0]
+    wrapper = tmp_path / "qemu"
+    wrapper.write_text(f"""#!/bin/sh
+case "$*" in
+*--version*) echo "QEMU emulator version {release}"; exit;;
+*help*) exec {real} "$@";;
+esac
+mkdir {tmp_path}/mark 2>/dev/null && exec timeout -s KILL 2 {real} "$@"
+exec {real} "$@"
+""")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("VBL_ACCEL", "tcg")
+    guest = Guest(driver=None, qemu=str(wrapper))
+    if not again:
+        with pytest.raises(GuestDied, match="went away during boot"), guest:
+            pass
+        return
+    with pytest.warns(UserWarning, match="Booting again"), guest as g:
+        assert g.sh("echo here") == "here\n"
 
 
 def test_guest_out_of_time(boot):
