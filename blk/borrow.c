@@ -233,14 +233,17 @@ static void virtblk_copy_bounce(struct virtblk_vq *vvq, struct request *rq)
 {
 	struct virtblk_req *vbr = blk_mq_rq_to_pdu(rq);
 	char *buf = virtblk_block(&vvq->bounce, vbr->table);
+	bool write = op_is_write(req_op(rq));
 	struct req_iterator iter;
 	struct bio_vec bv;
+	char *data;
 
 	rq_for_each_segment(bv, rq, iter) {
-		if (op_is_write(req_op(rq)))
-			memcpy_from_bvec(buf, &bv);
-		else
-			memcpy_to_bvec(&bv, buf);
+		data = bvec_kmap_local(&bv);
+		memcpy(write ? buf : data, write ? data : buf, bv.bv_len);
+		if (!write)
+			flush_dcache_page(bv.bv_page);
+		kunmap_local(data);
 		buf += bv.bv_len;
 	}
 }
