@@ -143,6 +143,8 @@ static int virtblk_freeze_and_exchange(struct virtblk *vblk)
 	unsigned int memflags, noio;
 	int err = -EBUSY;
 
+	/* Until then no request comes back. */
+	flush_work(&vblk->recover_work);
 	WRITE_ONCE(vblk->resizing, true);
 	/* Memory reclaim may wait for the frozen queue. */
 	noio = memalloc_noio_save();
