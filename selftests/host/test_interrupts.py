@@ -193,7 +193,8 @@ FEW = {"one vector": (1, Script), "refused": (1, NoConfigVector),
 
 @pytest.mark.parametrize("ring", ["split", pytest.param(
     "packed", marks=pytest.mark.full)])
-@pytest.mark.parametrize("few", FEW)
+@pytest.mark.parametrize("few", [
+    pytest.param(f, marks=[full] * (f == "refused")) for f in FEW])
 def test_few_interrupts(place, kernel, few, ring):
     """One vector, or no interrupt at all, on a function without INTx."""
     vectors, script = FEW[few]

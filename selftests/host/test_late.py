@@ -290,6 +290,7 @@ class Probing:
         tries.wait()
 
 
+@full
 def test_silent_at_probe(several, kernel):
     """Other disks are probed while the partitions of one cannot be read; that
     one can be unbound, and the module can be unloaded."""

@@ -48,7 +48,7 @@ def test_hotplug(boot, kernel, transport, rounds):
 
 
 @pytest.mark.parametrize("rounds", [
-    2, pytest.param(10, marks=pytest.mark.full)])
+    1, pytest.param(10, marks=pytest.mark.full)])
 def test_unplug_busy(boot, kernel, rounds):
     """Unplug under load: the load gets errors, and nothing hangs."""
     late = [Disk(hotplug=True, transport="modern", **options) for options in (

@@ -100,6 +100,7 @@ def test_the_only_one(several, kernel, way):
     s.end()
 
 
+@full
 @rings
 def test_all_in_flight(several, kernel, ring):
     """All requests that are in flight at one moment are lost. The device would

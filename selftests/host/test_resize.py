@@ -314,6 +314,7 @@ SLEEP = ("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state; "
          "echo none >/sys/power/pm_test")
 
 
+@pytest.mark.full
 def test_resets_and_sleep(stock):
     """Resizes while the function is reset from outside, and sleeps."""
     g = stock()
