@@ -197,26 +197,30 @@ exits: setup
 	@scripts/exits.py $(if $(K),-k '$(K)') $(if $(WHAT),--what $(WHAT)) \
 		$(if $(QEMU),--qemu '$(QEMU)') $(if $(OUT),--svg '$(OUT)')
 
+# A value as one word of the shell, whatever is in it; an option with it, if it is set.
+quote = '$(subst ','\'',$(1))'
+option = $(if $(2),--$(1)=$(call quote,$(2)))
+
 # KERNELS, QEMUS, DRIVERS and PARTS are lists; the folder TO has what is done.
 matrix: setup
-	@$(PYTHON) scripts/matrix.py run --to "$(or $(TO),matrix-results)" \
-		$(if $(HOURS),--hours $(HOURS)) $(if $(J_GIVEN),--jobs $(J)) \
-		$(if $(or $(KERNELS),$(K)),--kernels "$(or $(KERNELS),$(K))") \
-		$(if $(or $(QEMUS),$(Q)),--qemus "$(or $(QEMUS),$(Q))") \
-		$(if $(or $(DRIVERS),$(DRIVER)),--drivers "$(or $(DRIVERS),$(DRIVER))") \
-		$(if $(PARTS),--parts "$(PARTS)")
+	@$(PYTHON) scripts/matrix.py run \
+		$(call option,to,$(or $(TO),matrix-results)) \
+		$(call option,hours,$(HOURS)) $(if $(J_GIVEN),$(call option,jobs,$(J))) \
+		$(call option,kernels,$(or $(KERNELS),$(K))) \
+		$(call option,qemus,$(or $(QEMUS),$(Q))) \
+		$(call option,drivers,$(or $(DRIVERS),$(DRIVER))) \
+		$(call option,parts,$(PARTS))
 
 matrix-compare:
-	@test -n "$(OLD)" -a -n "$(NEW)" || { \
+	@test -n $(call quote,$(OLD)) -a -n $(call quote,$(NEW)) || { \
 		echo "usage: make matrix-compare OLD=folder NEW=folder" >&2; \
 		exit 2; }
-	@$(PYTHON) scripts/matrix.py compare "$(OLD)" "$(NEW)"
+	@$(PYTHON) scripts/matrix.py compare -- $(call quote,$(OLD)) $(call quote,$(NEW))
 
 # Other people's tests; BLKTESTS, XFSTESTS and LIBURING are folders, ONLY some tests.
 export BLKTESTS XFSTESTS LIBURING ONLY
 suites: setup chosen
-	@$(PYTHON) scripts/suites.py $(if $(WHAT),--what $(WHAT)) \
-		$(if $(TO),--to "$(TO)")
+	@$(PYTHON) scripts/suites.py $(call option,what,$(WHAT)) $(call option,to,$(TO))
 
 # One request, or how a driver gets a device, seen from both sides.
 SEEING = $(if $(WHAT),$(WHAT)) $(if $(DRIVER),--driver $(DRIVER)) \

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from matrix import compare, convert, plan, report, run
@@ -23,6 +24,10 @@ def cmd_run(args):
     cells = plan.cells(args.kernels, args.qemus, args.drivers or plan.DRIVERS,
                        args.parts or plan.PARTS)
     one = run.Run(args.to, args.hours, lambda text: print(text, flush=True))
+    other = one.of_another_tree()
+    if other:
+        raise SetupError(f"TO={args.to}: has the results of {other}, which "
+                         "matrix-compare may want: another TO= keeps them")
     of = one.all(cells, args.jobs)
     print("\n" + report.write(args.to, of), end="")
     cmd_convert(argparse.Namespace(
@@ -83,11 +88,14 @@ def _above_0(name, what, kind, text):
     return number
 
 
-def words(text):
+def words(name, text):
     """What a list names; a folder whose name has a blank is alone in it."""
     if os.path.isdir(os.path.expanduser(text)):
         return [text]
-    return text.replace(",", " ").split()
+    found = text.replace(",", " ").split()
+    if not found:
+        raise SetupError(f"{name}={text}: names nothing")
+    return found
 
 
 def _parser():
@@ -104,7 +112,7 @@ def _parser():
                        ("qemus", "as Q= takes them"),
                        ("drivers", "lite, upstream"),
                        ("parts", ", ".join(plan.PARTS))):
-        p.add_argument(f"--{name}", type=words,
+        p.add_argument(f"--{name}", type=partial(words, name.upper()),
                        help=f"{what}; all when there are none")
     p = sub.add_parser("compare", help=cmd_compare.__doc__)
     p.set_defaults(fn=cmd_compare)

@@ -77,6 +77,17 @@ class Run:
             return None
         return got if same else None
 
+    def of_another_tree(self):
+        """The tree of results that the folder has, if it is not this one."""
+        for path in sorted(self.folder.glob("*_*.json")):
+            try:
+                other = json.loads(path.read_text())["tree"]
+            except (OSError, ValueError, TypeError, LookupError):
+                continue
+            if other != self.tree:
+                return other
+        return None
+
     def all(self, cells, jobs):
         """Run what is missing; {cell: what is known of it, or None}."""
         todo = [c for c in cells if not self.kept(c)]

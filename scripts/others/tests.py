@@ -135,10 +135,23 @@ def chosen(names, folders):
                              f"was not built: no {suite.has}")
         found[name] = folder
     only = folders.get("ONLY")
-    if only and not (len(found) == 1 and all(found.values())):
-        raise SetupError(f"ONLY={only}: tests of one suite that has a folder; "
-                         f"chosen with WHAT=: {', '.join(found)}")
+    if only:
+        _check_only(only, found)
     return found
+
+
+def _check_only(only, found):
+    if len(found) != 1 or not all(found.values()):
+        with_folder = [n for n, s in SUITES.items() if s.folder]
+        raise SetupError(f"ONLY={only}: is for one of {', '.join(with_folder)}; "
+                         f"chosen are {', '.join(found)} (WHAT= chooses)")
+    (name, folder), = found.items()
+    for word in only.split():
+        # What has no slash may be the value of an option.
+        path = f"test/{word}.t" if name == "liburing" else f"tests/{word}"
+        if (name == "liburing" or "/" in word) and \
+                not (Path(folder) / path).exists():
+            raise SetupError(f"ONLY={word}: {folder} has no {path}")
 
 
 def run(name, driver, kernel, image, only=""):

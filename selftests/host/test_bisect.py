@@ -97,10 +97,12 @@ def test_cannot_tell(tree, tmp_path):
 
 @pytest.mark.parametrize("args, why", [
     ([], "arguments are required: TEST"),
-    (["--timeout=x", "test"], "invalid float value: 'x'"),
+    (["--timeout=x", "test"], "invalid seconds value: 'x'"),
+    (["--timeout=-5", "test"], "invalid seconds value: '-5'"),
+    (["--jobs=0", "test"], "invalid jobs value: '0'"),
     (["test_that_there_is_not"], "no test is called 'test_that_there_is_not'"),
     (["test_( and"], "Wrong expression"),
-], ids=["missing", "number", "nothing", "expression"])
+], ids=["missing", "number", "ended", "jobs", "nothing", "expression"])
 def test_wrong_at_every_commit(tree, args, why):
     """It ends the bisection, before anything is built."""
     top = tree(GOOD)

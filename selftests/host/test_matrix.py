@@ -291,7 +291,7 @@ def test_folder_with_a_blank(tmp_path):
     assert f"K={there}: no kernel here" in got.stderr
 
 
-def test_refuses():
+def test_refuses(tmp_path):
     kernel, series = pick_kernel(None).release, pick_kernel(None).series
     for options, word in (
             (["--parts", "cell"], "PARTS: no cell; there are: bench"),
@@ -303,10 +303,17 @@ def test_refuses():
             (["--hours", "abc"], "HOURS=abc: expected a number of hours"),
             (["--hours", "0"], "HOURS=0: expected a number of hours"),
             (["--jobs", "x"], "J=x: expected a number of cells"),
+            (["--parts", ","], "PARTS=,: names nothing"),
             (["--to", "/dev/null"], "TO=/dev/null: File exists")):
         got = matrix("run", *options)
         assert got.returncode == 2 and word in got.stderr
         assert got.stderr.count("\n") == 1 and not got.stdout
+    # What another commit gave is not lost.
+    kept = tmp_path / "x_bench.json"
+    kept.write_text('{"tree": "another"}')
+    got = matrix("run", "--to", tmp_path)
+    assert got.returncode == 2 and "has the results of another" in got.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [kept.name]
     got = matrix("compare", "/nowhere", "/nowhere")
     assert got.returncode == 2 and \
         "/nowhere: No such file or directory" in got.stderr

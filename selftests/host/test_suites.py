@@ -50,8 +50,10 @@ def test_choice(tmp_path):
     assert "blktests" in tests.chosen([], {"BLKTESTS": str(tmp_path)})
     for names, folders, word in (
             ([], {"ONLY": "block/003", "BLKTESTS": str(tmp_path)},
-             "ONLY=block/003: tests of one suite .*: blktests, fio, pgbench"),
-            (["fio"], {"ONLY": "x"}, "ONLY=x: tests of one suite .*: fio"),
+             "ONLY=block/003: is for one of .*chosen are blktests, fio, pgbench"),
+            (["fio"], {"ONLY": "x"}, "ONLY=x: is for one of .*chosen are fio"),
+            (["blktests"], {"ONLY": "-x y block/9", "BLKTESTS": str(tmp_path)},
+             "ONLY=block/9: .* has no tests/block/9"),
             (["xfs"], {}, "WHAT=xfs: there are: blktests, xfstests"),
             (["xfstests"], {}, "XFSTESTS= must name a folder"),
             ([], {"LIBURING": str(tmp_path)}, "liburing is not there, or was "
@@ -74,6 +76,25 @@ def test_refuses_early():
                          text=True, capture_output=True)
     assert got.returncode == 2
     assert got.stderr == "/dev/null/x: Not a directory\n"
+    for argv, said in (
+            (["--what=,"], "WHAT=,: names nothing\n"),
+            (["--what=fio", "--to=/proc"],
+             "/proc/fio-lite.log: No such file or directory\n")):
+        got = subprocess.run([TREE / "scripts/suites.py", *argv], text=True,
+                             capture_output=True)
+        assert (got.returncode, got.stderr) == (2, said)
+
+
+def test_values_are_words(tmp_path):
+    """What a variable holds is no command of the shell's."""
+    mark = tmp_path / "mark"
+    for argv in (["suites", f"WHAT=no;touch {mark}"], ["suites", "WHAT=a'b\"c"],
+                 ["matrix", f"PARTS=no;touch {mark}"], ["matrix", "HOURS=1;true"]):
+        got = subprocess.run(["make", "-s", "-C", TREE, *argv], text=True,
+                             capture_output=True)
+        assert got.returncode == 2 and "Syntax error" not in got.stderr
+        assert argv[1].partition("=")[2].split()[0] in got.stderr, got.stderr
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("driver, lite, upstream, status", [
