@@ -9,14 +9,13 @@
 
 import argparse
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
 
 from matrix import compare, convert, plan, report, run
 from vbl import SetupError
-from vbl.entry import main
+from vbl.entry import main, words
 
 
 def cmd_run(args):
@@ -86,16 +85,6 @@ def _above_0(name, what, kind, text):
     if not 0 < number < float("inf"):
         raise SetupError(f"{name}={text}: expected {what}")
     return number
-
-
-def words(name, text):
-    """What a list names; a folder whose name has a blank is alone in it."""
-    if os.path.isdir(os.path.expanduser(text)):
-        return [text]
-    found = text.replace(",", " ").split()
-    if not found:
-        raise SetupError(f"{name}={text}: names nothing")
-    return found
 
 
 def _parser():

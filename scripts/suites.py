@@ -17,10 +17,15 @@ from pathlib import Path
 
 from others import system, tests
 from vbl import GuestError, SetupError, pick_kernel
-from vbl.entry import main
+from vbl.entry import main, words
 from vbl.kernel import must_build
 
 DRIVERS = ("lite", "upstream")
+
+
+def drivers(only):
+    """Those that are run: @only this one, if it is one."""
+    return [only] if only else DRIVERS
 
 
 def log_of(to, name, driver):
@@ -64,17 +69,15 @@ def command():
     top.add_argument("--to", default="suites-results", help="where logs go")
     args = top.parse_args()
     try:
-        names = args.what.replace(",", " ").split()
-        if args.what and not names:
-            raise SetupError(f"WHAT={args.what}: names nothing")
-        what = tests.chosen(names, os.environ)
+        what = tests.chosen(words("WHAT", args.what) if args.what else [],
+                            os.environ)
         kernel, to = pick_kernel(args.kernel), Path(args.to)
         if args.driver != "upstream":
             must_build(kernel)
         to.mkdir(parents=True, exist_ok=True)
         # Not after hours.
         for name in what:
-            for driver in DRIVERS:
+            for driver in drivers(args.driver):
                 with open(log_of(to, name, driver), "ab"):
                     pass
         return int(any([run(name, folder, args.driver, kernel, to)
@@ -88,8 +91,7 @@ def run(name, folder, driver, kernel, to):
     this one, or ours beside upstream's."""
     with tempfile.TemporaryDirectory(prefix="vbl-suite-") as tmp:
         image = folder and system.folder_image(folder, tmp)
-        of = {d: one(name, d, kernel, image, to)
-              for d in ([driver] if driver else DRIVERS)}
+        of = {d: one(name, d, kernel, image, to) for d in drivers(driver)}
     if not driver:
         print("".join(f"  {line}\n" for line in differences(of) or
                       ["no difference"]), end="", flush=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from .errors import VblError
+from .errors import SetupError, VblError
 
 
 def leave_cleanly():
@@ -30,6 +30,16 @@ def end(process):
             process.wait(seconds)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def words(name, text):
+    """What the list in variable @name names; a folder whose name has a blank is alone in it."""
+    if os.path.isdir(os.path.expanduser(text)):
+        return [text]
+    found = text.replace(",", " ").split()
+    if not found:
+        raise SetupError(f"{name}={text}: names nothing")
+    return found
 
 
 def main(fn):

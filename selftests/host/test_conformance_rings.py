@@ -456,6 +456,7 @@ def test_host_aware(stage):
 @play("BLK-INIT-06")
 def test_host_managed(stage):
     """A host-managed disk is driven as one."""
+    stage.needs_zones()
     disk = stage.start("modern", ALL + ("BLK_ZONED",), zones={})
     zoned = stage.g.sh(f"cat /sys/block/{disk}/queue/zoned").strip()
     assert zoned == "host-managed", zoned
