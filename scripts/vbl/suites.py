@@ -65,7 +65,7 @@ def sources(suite, updates=True):
 
 def prefer(suite):
     """A hook for mmdebstrap: what a kernel needs comes from its own suite."""
-    if suite == RELEASE[suite]:
+    if RELEASE.get(suite, suite) == suite:
         return "true"
     codename = {"experimental": "rc-buggy"}.get(suite, suite)
     return (f"printf 'Package: linux-*\\nPin: release n={codename}\\n"

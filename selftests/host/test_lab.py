@@ -9,7 +9,16 @@ import struct
 import subprocess
 
 import pytest
-from vbl import TREE, Disk, SetupError, expected, kernel_folder, pick_kernel
+from vbl import (
+    TREE,
+    Disk,
+    SetupError,
+    expected,
+    kernel_folder,
+    lab,
+    pick_kernel,
+    suites,
+)
 from vbl import qemu as vbl_qemu
 
 ALL = {**kernel_folder.BUILT_IN, **kernel_folder.EITHER}
@@ -124,6 +133,21 @@ def test_unreadable_image(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kernel_folder, "release_of", denied)
     assert refused(tmp_path).endswith(": vmlinuz: Permission denied")
+
+
+@pytest.mark.parametrize("suite", sorted({lab.QEMU[0], *suites.RELEASE}))
+def test_each_suite_is_unpacked(tmp_path, monkeypatch, suite):
+    """Also one whose kernels nobody asks for, as that of the newer QEMU."""
+    command = tmp_path / "mmdebstrap"
+    command.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/words\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    lab.unpack("a program", suite, "hello", tmp_path / "root", ())
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words[-2:] == [suite, f"{tmp_path}/root"]
+    pinned = f"release n={suite}" in "".join(words).replace(
+        "rc-buggy", "experimental")
+    assert pinned == (suite.endswith("-backports") or suite == "experimental")
 
 
 def test_no_headers(tmp_path):
