@@ -12,11 +12,14 @@ from vbl import TREE, GuestError
 from vbl.kernel import made_kernels, pick_kernel, series
 from vbl.qemu import binary
 
-from . import cost, document, growth, page, pairs, registers, rest, show
+from . import (cost, document, growth, many, page, pairs, peer, registers,
+               rest, show)
 from .row import FAIL, Row
 
 FORMAT = 1
-PARTS = ("cost", "rest", "registers", "growth", "pairs")
+# How often disks are bound and unbound, for rows of memory and time.
+CYCLES = 7
+PARTS = ("cost", "rest", "many", "peer", "registers", "growth", "pairs")
 
 
 def add_arguments(parser):
@@ -55,7 +58,7 @@ def _one_kernel(kernel, args, say):
     want = args.only or PARTS
     out = {"release": str(kernel), "rows": [], "listings": {}, "points": {},
            "lines": []}
-    rows, lines = [], out["lines"]
+    rows, lines, listings = [], out["lines"], {}
 
     def costs():
         c = cost.Cost(say, args.count, 31 if args.full else 11)
@@ -63,9 +66,7 @@ def _one_kernel(kernel, args, say):
             c.everything(kernel, args.ko)
         finally:
             rows.extend(c.rows)
-            failed = {r.id.split(".")[0] for r in rows if r.verdict == FAIL}
-            out["listings"] = {i: n for i, n in c.listings.items()
-                               if i in failed or i in ("read1", "read32")}
+            listings.update(c.listings)
 
     def growths():
         lines.extend(growth.short(kernel, args.ko, say))
@@ -80,7 +81,11 @@ def _one_kernel(kernel, args, say):
 
     parts = {
         "cost": costs, "growth": growths, "pairs": times,
-        "rest": lambda: rows.extend(rest.measure(kernel, args.ko, say)),
+        "rest": lambda: rows.extend(
+            rest.measure(kernel, args.ko, say, listings, CYCLES)),
+        "many": lambda: rows.extend(
+            many.measure(kernel, args.ko, say, CYCLES - 2)),
+        "peer": lambda: rows.extend(peer.measure(kernel, args.ko, say)),
         "registers": lambda: lines.append(
             registers.measure(kernel, args.ko, say))}
     for name in PARTS:
@@ -94,6 +99,9 @@ def _one_kernel(kernel, args, say):
             rows.append(Row(f"broken.{name}", f"{name}: a guest did not come "
                             "to the end", "", 0, 0, verdict=FAIL,
                             note=str(e).splitlines()[0]))
+    failed = {r.id.split(".")[0] for r in rows if r.verdict == FAIL}
+    out["listings"] = {i: n for i, n in listings.items()
+                       if i in failed or i in ("read1", "read32")}
     out["rows"] = [dataclasses.asdict(r) for r in rows]
     return out
 

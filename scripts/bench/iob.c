@@ -16,7 +16,8 @@
  *	u	io_uring with a registered file and registered buffers
  *	i	the same, and the disk is polled for what is done (IOPOLL)
  *	b	never idle, as whether it would depends on the host's speed: wait
- *		in user space for r and w, keep somebody else running for d and f
+ *		in user space for r and w, keep somebody else running for d and f;
+ *		ib is for r and R of a disk of zeroes, whose data tells that it came
  *	JOBS	as many at the same time, COUNT requests each, from CPU 0 on
  */
 #define _GNU_SOURCE
@@ -49,6 +50,7 @@ static __always_inline void mark(const int verb)
 
 #define PAGE	4096ul
 #define HUGE	(2ul << 20)
+#define SAID_NS	100000
 
 static int fd;
 static char op;
@@ -135,6 +137,12 @@ static void prepare_uring(void)
 		die("io_uring_register: %m");
 }
 
+/* The last byte of a request's data, which a disk of zeroes makes 0. */
+static volatile char *last_byte(const struct iocb *cb)
+{
+	return (volatile char *)(uintptr_t)cb->aio_buf + size - 1;
+}
+
 static void submit_uring(unsigned long n, struct iocb **first)
 {
 	unsigned int tail = *ring.sq_tail;
@@ -154,6 +162,8 @@ static void submit_uring(unsigned long n, struct iocb **first)
 			.buf_index = first[i] - iocbs,
 			.user_data = first[i] - iocbs,
 		};
+		if (busy && polled)
+			*last_byte(first[i]) = 1;
 	}
 	__atomic_store_n(ring.sq_tail, tail, __ATOMIC_RELEASE);
 	got = syscall(SYS_io_uring_enter, ring.fd, n, 0, 0, NULL, 0);
@@ -161,10 +171,36 @@ static void submit_uring(unsigned long n, struct iocb **first)
 		die("io_uring_enter: %ld of %lu: %m", got, n);
 }
 
+static unsigned long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/*
+ * Wait until the disk has ended all requests, as polling sooner would count the
+ * host's speed. It says so behind the data, at a place that only the kernel sees.
+ */
+static void wait_for_data(void)
+{
+	unsigned long i, until;
+
+	for (i = 0; i < depth; i++) {
+		while (*last_byte(&iocbs[i]))
+			;
+	}
+	for (until = now() + SAID_NS; now() < until;)
+		;
+}
+
 static void reap_uring(unsigned long n)
 {
 	unsigned int head = *ring.cq_head, tail;
 
+	if (busy && polled)
+		wait_for_data();
 	for (;;) {
 		tail = __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE);
 		if (tail - head >= n)
@@ -422,14 +458,6 @@ static void start_jobs(unsigned long jobs, unsigned long warm,
 	hear(ready[0], jobs);
 }
 
-static unsigned long now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 static unsigned long parse(const char *text)
 {
 	char *end;
@@ -452,6 +480,7 @@ int main(int argc, char **argv)
 	apart = strchr(argv[2], 'p');
 	polled = strchr(argv[2], 'i');
 	uring = polled || strchr(argv[2], 'u');
+	busy = strchr(argv[2], 'b');
 	size = parse(argv[3]);
 	depth = parse(argv[4]);
 	count = parse(argv[5]);
@@ -466,6 +495,8 @@ int main(int argc, char **argv)
 		die("s or p");
 	if (uring && (scattered || strchr("df", op)))
 		die("u and i: one buffer, and r, w, R or W");
+	if (polled && busy && (!strchr("rR", op) || batch != depth))
+		die("i and b: r or R, BATCH = DEPTH");
 	if ((scattered || apart) && size % PAGE)
 		die("whole pages can be scattered");
 
@@ -475,7 +506,6 @@ int main(int argc, char **argv)
 		die("%s: %m", argv[1]);
 	if (ioctl(fd, BLKGETSIZE64, &disk_size) || disk_size < size * batch)
 		die("%s: no disk, or too small", argv[1]);
-	busy = strchr(argv[2], 'b');
 	if (busy && (op == 'd' || op == 'f'))
 		keep_busy();
 

@@ -81,6 +81,7 @@ class Result:
     """What one measurement counted, per request."""
 
     functions: dict     # (name, module) -> instructions
+    touched: dict       # (name, module) -> cache lines it is the first to use
     groups: dict        # group -> instructions
     driver: float       # instructions within the driver
     kernel: float       # in the kernel but the timer's interrupt
@@ -216,26 +217,28 @@ class Bench:
             "".join(f"{k:x} {a:x} {b:x}\n" for k, a, b in roots))
 
     def _read(self, driver, job, ns):
-        functions, plain, roots = {}, {}, {}
+        functions, touched, plain, roots = {}, {}, {}, {}
         with open(self.folder / str(self._results)) as f:
             for line in f:
                 verb, *words = line.split()
                 if verb == "insn":
                     name = self.symbols.at(int(words[0], 16))
                     functions[name] = functions.get(name, 0) + int(words[1])
+                    touched[name] = touched.get(name, 0) + int(words[2])
                 elif verb == "root":
                     roots[int(words[0], 16)] = [int(w) for w in words[1:]]
                 else:
                     plain[verb] = int(words[0])
         each = 1 / job.total
-        functions = {f: n * each for f, n in functions.items()}
+        functions, touched = ({f: n * each for f, n in some.items()}
+                              for some in (functions, touched))
         groups = dict.fromkeys(GROUPS, 0.0)
         for f, n in functions.items():
             groups[group_of(*f, driver)] += n
         kernel = sum(functions.values()) - plain["timer"] * each
         submit, complete = (roots.get(k, (0, 0, 0)) for k in (SUBMIT, COMPLETE))
         return Result(
-            functions, groups,
+            functions, touched, groups,
             sum(n for f, n in functions.items() if is_driver(*f, driver)),
             kernel, plain["timer"] * each, kernel - groups[SCHED],
             plain["user"] * each, submit[1] * each,

@@ -40,9 +40,9 @@ def _rows(kernel):
 
 
 def _listing(name, both):
-    print(f"\n  {name}, instructions by function")
-    for driver, functions in both.items():
-        print(f"   {driver}")
+    print(f"\n  {name}, by function")
+    for what, functions in both.items():
+        print(f"   {what}")
         for label, n in functions[:16]:
             print(f"  {n:12.2f}  {label}")
 

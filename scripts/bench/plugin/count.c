@@ -2,7 +2,8 @@
 /*
  * Counts what a guest executes between two marks of its load generator:
  *
- *	insn	executions of each kernel instruction, by its address
+ *	insn	executions of each kernel instruction, by its address, and how
+ *		many of the lines below it was the first to use
  *	root	everything executed between the entry of some functions and
  *		their return, whoever's code it is, without interrupts and
  *		without functions that are not to be counted; and how often
@@ -45,6 +46,7 @@ int qemu_plugin_version = 1;
 struct counter {
 	unsigned long vaddr;
 	unsigned long count;
+	unsigned long lines;
 };
 
 struct chunk {
@@ -227,7 +229,7 @@ static void on_alloc(unsigned int cpu, void *data)
 	}
 }
 
-static void use_line(unsigned long line)
+static void use_line(unsigned long line, struct counter *by)
 {
 	unsigned long i;
 
@@ -236,13 +238,16 @@ static void use_line(unsigned long line)
 			return;
 	used_lines[i % LINES].line = line;
 	used_lines[i % LINES].turn = turn;
+	by->lines++;
 	lines++;
 }
 
-static void use_lines(qemu_plugin_meminfo_t info, uint64_t vaddr)
+static void use_lines(qemu_plugin_meminfo_t info, uint64_t vaddr,
+		      struct counter *by)
 {
-	use_line(vaddr / LINE);
-	use_line((vaddr + (1 << qemu_plugin_mem_size_shift(info)) - 1) / LINE);
+	use_line(vaddr / LINE, by);
+	use_line((vaddr + (1 << qemu_plugin_mem_size_shift(info)) - 1) / LINE,
+		 by);
 }
 
 static void on_access(unsigned int cpu, qemu_plugin_meminfo_t info,
@@ -253,7 +258,7 @@ static void on_access(unsigned int cpu, qemu_plugin_meminfo_t info,
 	if (a && qemu_plugin_hwaddr_is_io(a))
 		registers++;
 	else
-		use_lines(info, vaddr);
+		use_lines(info, vaddr, data);
 }
 
 /* Not for the block layer, which calls the driver, or for an interrupt. */
@@ -265,7 +270,7 @@ static void on_mapping(unsigned int cpu, qemu_plugin_meminfo_t info,
 	for (k = kinds; k < kinds + KINDS; k++) {
 		if (!k->inside || k->skipping || k->interrupts)
 			continue;
-		use_lines(info, vaddr);
+		use_lines(info, vaddr, data);
 		return;
 	}
 }
@@ -402,8 +407,10 @@ static void begin(void)
 	unsigned int i;
 
 	for (c = chunks; c; c = c->next)
-		for (i = 0; i < c->used; i++)
+		for (i = 0; i < c->used; i++) {
 			c->counter[i].count = 0;
+			c->counter[i].lines = 0;
+		}
 	for (i = 0; i < KINDS; i++) {
 		kinds[i].inside = false;
 		kinds[i].entries = 0;
@@ -437,9 +444,10 @@ static void end(void)
 	for (c = chunks; c; c = c->next)
 		for (i = 0; i < c->used; i++)
 			if (c->counter[i].count)
-				fprintf(f, "insn %lx %lu\n",
+				fprintf(f, "insn %lx %lu %lu\n",
 					c->counter[i].vaddr,
-					c->counter[i].count);
+					c->counter[i].count,
+					c->counter[i].lines);
 	if (fclose(f))
 		die("cannot write a result");
 }
@@ -549,17 +557,18 @@ static void user_insn(struct qemu_plugin_insn *insn)
 static void kernel_insn(struct qemu_plugin_insn *insn, bool first)
 {
 	unsigned long vaddr = qemu_plugin_insn_vaddr(insn);
+	struct counter *c = counter_of(vaddr);
 	const struct root *r;
 
-	add(insn, &counter_of(vaddr)->count);
+	add(insn, &c->count);
 	if (find(devices, ndevices, vaddr))
 		qemu_plugin_register_vcpu_mem_cb(insn, on_access,
 						 QEMU_PLUGIN_NO_REGS,
-						 QEMU_PLUGIN_MEM_RW, NULL);
+						 QEMU_PLUGIN_MEM_RW, c);
 	else if (find(mappings, nmappings, vaddr))
 		qemu_plugin_register_vcpu_mem_cb(insn, on_mapping,
 						 QEMU_PLUGIN_NO_REGS,
-						 QEMU_PLUGIN_MEM_RW, NULL);
+						 QEMU_PLUGIN_MEM_RW, c);
 	if (!nroots)
 		return;
 	add(insn, &all);
