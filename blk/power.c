@@ -108,7 +108,9 @@ static void virtblk_flush_cache(struct virtblk *vblk)
 	    !vblk->limits.writeback)
 		return;
 	WRITE_ONCE(vblk->flush_asked, asked);
-	queue_work(system_unbound_wq, &vblk->flush_work);
+	/* This CPU stays online, so the flush keeps no other one from going. */
+	queue_work_on(cpumask_first(cpu_online_mask), system_long_wq,
+		      &vblk->flush_work);
 	if (!wait_event_timeout(vblk->flush_wait,
 				READ_ONCE(vblk->flush_done) == asked, SLEEP_WAIT))
 		virtblk_warn(vblk, "the cache was not flushed within %u seconds\n",

@@ -60,11 +60,12 @@ def test_hibernate(boot, kernel, image, options):
 # -- requests that the host still has ----------------------------------------
 
 def hold_all(g):
-    """A load of 32 requests, none of which the host finishes."""
+    """A load of 32 requests, none of which the host finishes, in the queue of
+    the CPU that stays online: with others the system does not sleep."""
     # The console shows at once what the kernel says while it suspends.
     g.sh("echo N >/sys/module/printk/parameters/console_suspend; "
          "echo 1 >/sys/power/pm_print_times")
-    busy = Busy(g, g.dev(0), "--iodepth=32")
+    busy = Busy(g, g.dev(0), "--iodepth=32 --cpus_allowed=0")
     limit(g, 1)
     g.sh("wait_for 20 awk '{ exit $1 + $2 != 32 }' "
          f"/sys/block/{g.dev(0)}/inflight")
