@@ -9,6 +9,7 @@
 
 import argparse
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,10 @@ def cmd_convert(args):
     """Write the same results for other programs."""
     if not args.junit and not args.kcidb:
         raise SetupError("convert: --junit FILE or --kcidb FILE says to what")
+    files = [os.path.realpath(f) for f in (args.file, args.junit, args.kcidb)
+             if f]
+    if len(set(files)) < len(files):
+        raise SetupError("convert: each file needs a name of its own")
     suites = convert.read(args.file)
     if args.junit:
         Path(args.junit).write_text(convert.junit(suites), encoding="utf-8")

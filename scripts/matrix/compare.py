@@ -44,8 +44,9 @@ def _names(releases):
 
 def compare(old, new):
     """(lines, whether anything got worse)."""
-    words = {w: [] for w in ("newly fails", "flaps", "newly passes", "gone",
-                             "slower", "faster", "only in OLD", "only in NEW")}
+    words = {w: [] for w in ("newly fails", "flaps", "flaps again",
+                             "newly passes", "gone", "slower", "faster",
+                             "only in OLD", "only in NEW")}
     words["only in OLD"] = [_where(k) for k in old if k not in new]
     words["only in NEW"] = [_where(k) for k in new if k not in old]
     for key, cell in new.items():
@@ -87,7 +88,7 @@ def _name(result, cell):
 
 def _word(was, now):
     if now["outcome"] == "flaps":
-        return "flaps"
+        return "flaps again" if was and was["outcome"] == "flaps" else "flaps"
     if now["outcome"] == "failed":
         return None if was and was["outcome"] == "failed" else "newly fails"
     # One may know that it can fail: here it did not.

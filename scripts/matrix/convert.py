@@ -19,6 +19,7 @@ EXPECTED = ("XFAIL", "TODO")
 # What XML cannot hold, no file can, or begins a line for Python alone.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x85\u2028\u2029"
                      r"\ufffe\uffff\ud800-\udfff]")
+BEGIN = re.compile(r"^\s*(K?TAP version \d+|1\.\.\d+\b)", re.M)
 ORIGIN = "virtio_blk_lite"
 
 
@@ -52,6 +53,8 @@ def read(path):
                                                      errors="replace"))
     except OSError as e:
         raise SetupError(f"{path}: {e.strerror}") from None
+    if not BEGIN.search(text):
+        raise SetupError(f"{path}: no KTAP: neither a version nor a plan")
     suites, below, flat, said, commit = [], [], [], [], ""
     planned = seen = 0
     for line in text.splitlines():

@@ -357,7 +357,7 @@ def test_compare(tmp_path):
     assert "io: lost data" in lines[0] and "failed: x / passed" in lines[1]
     assert "1000 -> 1021 instructions (+2.1%)" in lines[4]
     same = matrix("compare", new, new)
-    assert "flaps" in same.stdout
+    assert "flaps again" in same.stdout and same.returncode == 0
     assert matrix("compare", old, old).returncode == 0
 
 
@@ -531,9 +531,16 @@ def test_converts_any_ktap(tmp_path):
     got = matrix("convert", path, "--junit", "/nowhere/x")
     assert got.returncode == 2 and got.stderr == \
         "/nowhere/x: No such file or directory\n"
-    path.write_text("nothing\n")
-    with pytest.raises(SetupError, match="no KTAP"):
-        convert.read(path)
+    before = path.read_text()
+    for words in (("--junit", path), ("--kcidb", path),
+                  ("--junit", tmp_path / "x", "--kcidb", tmp_path / "x")):
+        got = matrix("convert", path, *words)
+        assert got.returncode == 2 and "a name of its own" in got.stderr
+    assert path.read_text() == before and not (tmp_path / "x").exists()
+    for text in ("nothing\n", "All is well\nok with me\n"):
+        path.write_text(text)
+        with pytest.raises(SetupError, match="no KTAP"):
+            convert.read(path)
 
 
 @pytest.mark.full
