@@ -84,7 +84,7 @@ def _one_kernel(kernel, args, say):
         "rest": lambda: rows.extend(
             rest.measure(kernel, args.ko, say, listings, CYCLES)),
         "many": lambda: rows.extend(
-            many.measure(kernel, args.ko, say, CYCLES - 2)),
+            many.measure(kernel, args.ko, say)),
         "peer": lambda: rows.extend(peer.measure(kernel, args.ko, say)),
         "registers": lambda: lines.append(
             registers.measure(kernel, args.ko, say))}

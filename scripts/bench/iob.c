@@ -181,7 +181,8 @@ static unsigned long now(void)
 
 /*
  * Wait until the disk has ended all requests, as polling sooner would count the
- * host's speed. It says so behind the data, at a place that only the kernel sees.
+ * host's speed. It writes the used ring after the data, and only the kernel sees
+ * that.
  */
 static void wait_for_data(void)
 {

@@ -98,6 +98,12 @@ class Result:
     ns: float           # guest time, a smoke test only
 
 
+def no_scheduler(*names):
+    """A command for the guest: these disks have no I/O scheduler."""
+    return "".join(f"echo none >/sys/block/{n}/queue/scheduler; "
+                   for n in names)
+
+
 class OneThread(Guest):
     """A guest whose CPUs run by turns: the plugin's counters are not shared
     by any two at the same time."""
@@ -178,7 +184,7 @@ class Bench:
         """Measure @job on the disk of @driver."""
         g, dev = self.guest, self.guest.dev(self.disks[driver])
         self._write_roots(driver)
-        out = g.sh(f"echo none >/sys/block/{dev}/queue/scheduler; "
+        out = g.sh(no_scheduler(dev)
                    + job.command(f"/dev/{dev}", warm), timeout=300)
         self._results += 1
         return self._read(driver, job, float(out.split()[-1]))

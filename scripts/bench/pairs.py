@@ -11,7 +11,7 @@ import json
 
 from vbl import Disk, Guest
 
-from .measure import DISK_SIZE, DRIVERS, ONE_CPU
+from .measure import DISK_SIZE, DRIVERS, ONE_CPU, no_scheduler
 from .row import sampled
 
 # id: (name, fio's rw, bytes, depth)
@@ -82,8 +82,7 @@ def measure(kernel, ko, say, pairs, full=False):
         g.sh(f"vbl_load_upstream; vbl_load; take_over {g.bdf(disks['lite'])}",
              timeout=60)
         names = {d: g.dev(disks[d]) for d in DRIVERS}
-        g.sh("".join(f"echo none >/sys/block/{n}/queue/scheduler;"
-                     for n in names.values()))
+        g.sh(no_scheduler(*names.values()))
         for n, load in (LOADS | (MORE_LOADS if full else {})).items():
             say(f"  fio, {load[0]}")
             g.put("/tmp/pairs.fio", _jobs(names, load, pairs))

@@ -6,7 +6,7 @@ from pathlib import Path
 from vbl import Disk, Guest
 
 from . import build
-from .measure import DISK_SIZE, ONE_CPU, Job
+from .measure import DISK_SIZE, ONE_CPU, Job, no_scheduler
 from .row import sampled
 
 JOBS = {"1": ("read, depth 1", Job(how="b", count=4000)),
@@ -41,9 +41,8 @@ def measure(kernel, ko, say, pairs=PAIRS):
         g.sh("vbl_load_upstream; vbl_load; " + "".join(
             f"take_over {g.bdf(disks[n])};" for n in ("ours", "direct")),
             timeout=60)
-        names = {n: f"/dev/{g.dev(d)}" for n, d in disks.items()}
-        g.sh("".join(f"echo none >/sys/block/{n[5:]}/queue/scheduler;"
-                     for n in names.values()))
+        names = {n: g.dev(d) for n, d in disks.items()}
+        g.sh(no_scheduler(*names.values()))
         threads = {n: Thread(g, d) for n, d in disks.items()}
         got = {(job, n): [] for job in JOBS for n in names}
         for turn in range(-1, pairs):
@@ -51,7 +50,8 @@ def measure(kernel, ko, say, pairs=PAIRS):
                 # None is always the first of its round; the first is for warmth.
                 for n in list(names)[::-1 if turn % 2 else 1]:
                     before = threads[n].ns()
-                    g.sh(load.command(names[n], load.batch), timeout=120)
+                    g.sh(load.command(f"/dev/{names[n]}", load.batch),
+                         timeout=120)
                     if turn >= 0:
                         got[job, n].append((threads[n].ns() - before)
                                            / load.total)

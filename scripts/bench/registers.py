@@ -13,7 +13,7 @@ from pathlib import Path
 from vbl import Disk, Guest
 
 from . import build
-from .measure import DISK_SIZE, ONE_CPU, Job
+from .measure import DISK_SIZE, ONE_CPU, Job, no_scheduler
 
 COUNT, WARM = 2000, 100
 JOBS = {"depth 1": Job(depth=1, count=COUNT),
@@ -77,8 +77,7 @@ class Disks:
                              for n in ("NVMe", "upstream", "ours")}
             self.functions = {"IDE": "0000:00:01.1", "AHCI": "0000:00:10.0",
                               **{n: g.bdf(d) for n, d in self.disks.items()}}
-            g.sh("".join(f"echo none >/sys/block/{dev}/queue/scheduler;"
-                         for dev in self.devices.values()))
+            g.sh(no_scheduler(*self.devices.values()))
         except BaseException:
             self.__exit__(None, None, None)
             raise

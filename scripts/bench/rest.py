@@ -104,10 +104,9 @@ def each(guest, driver, which, cycles=CYCLES):
     return [[n / len(which) for n in c] for c in zip(*got[1:])]
 
 
-def further(less, n_less, more, n_more):
-    """What each adds from the @n_less-th to the @n_more-th, in each cycle."""
-    return [(n_more * b - n_less * a) / (n_more - n_less)
-            for a, b in zip(less, more)]
+def further(less, more, by):
+    """What each of @by more adds, for both drivers and in each cycle."""
+    return [[(b - a) / by for a, b in zip(*pair)] for pair in zip(less, more)]
 
 
 def load(guest):
@@ -169,8 +168,7 @@ def measure(kernel, ko, say, listings=None, cycles=CYCLES):
         sizes = _sizes(g)
     # With one queue upstream's disks have an I/O scheduler, which takes memory
     # for as many requests again; with more they have none.
-    queue = [[(b - a) / (QUEUES - 2) for a, b in zip(*pair)]
-             for pair in zip(two, many)]
+    queue = further(two, many, QUEUES - 2)
     ours, upstream = (_functions(symbols, d) for d in DRIVERS)
     if listings is not None:
         listings["memory"] = {"bytes of lite": _listing(ours),
@@ -179,20 +177,21 @@ def measure(kernel, ko, say, listings=None, cycles=CYCLES):
     built_in = sum(n for (_, module), n in upstream.items() if not module)
     return [
         sampled("memory.device", "memory of a device with one queue", "KiB",
-            *one, target=0.60, within=0.1, note="bus, PCI driver and disk; the "
-            f"difference in free memory that {DEVICES} devices make; "
-            "upstream's with the I/O scheduler that a disk with one queue gets"),
+                *one, target=0.60, within=0.1, note="bus, PCI driver and disk; "
+                f"the difference in free memory that {DEVICES} devices make; "
+                "upstream's with the I/O scheduler that a disk with one queue "
+                "gets"),
         sampled("memory.devices", f"memory of a device with {QUEUES} queues",
-            "KiB", *many, within=0.1),
+                "KiB", *many, within=0.1),
         sampled("memory.queue", "memory of each further queue", "KiB", *queue,
-            target=1.0, within=0.1, note="of 256 requests, from the second on; "
-            "ours with the tables in it that upstream takes for each request "
-            "anew"),
+                target=1.0, within=0.1, note="of 256 requests, from the second "
+                "on; ours with the tables in it that upstream takes for each "
+                "request anew"),
         *_text(ours, upstream),
         Row("memory.module", "the module itself", "bytes",
             sizes["virtio_lite"], modules + built_in, within=0.1,
             note="upstream: its modules, and of what is built into the "
             "kernel the functions only"),
         sampled("time.probe", "time from bind to disk", "ms", *ms, within=0.5,
-            note="a smoke test, as all times here"),
+                note="a smoke test, as all times here"),
     ]
